@@ -1,0 +1,1 @@
+//! The timer heap and the buckets before it.

@@ -1,0 +1,7 @@
+//! A work-stealing task runtime whose tasks behave like Python's asyncio tasks.
+
+mod sys;
+
+mod driver;
+
+mod task;

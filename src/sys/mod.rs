@@ -1,0 +1,19 @@
+//! The machine: what belongs to it, and which one it is, real or modelled.
+//!
+//! Every atomic, lock, cell, thread and queue of the house comes from here, so that the same
+//! source runs on the real machine and inside loom. Rooms import by name, never by glob, and never
+//! from `std::sync`, `std::thread` or crossbeam.
+//!
+//! `SeqCst` appears only inside `fence(..)`: the model knows sequentially consistent fences, not
+//! sequentially consistent loads and stores.
+
+#[cfg_attr(not(loom), path = "real.rs")]
+#[cfg_attr(loom, path = "model.rs")]
+mod machine;
+
+#[cfg(any(loom, miri))]
+pub(crate) mod deque;
+#[cfg(not(any(loom, miri)))]
+pub(crate) use machine::deque;
+
+pub(crate) use machine::*;
