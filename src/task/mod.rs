@@ -1,5 +1,9 @@
 //! One task: its life, its end, its cancellation.
 
+mod freelist;
+pub(crate) mod live;
+pub(crate) mod memory;
+
 use std::ptr::NonNull;
 
 /// The right to poll a scheduled task once. (Provisional: replaced by the real one.)
