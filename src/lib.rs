@@ -5,3 +5,7 @@ mod sys;
 mod driver;
 
 mod task;
+
+#[cfg(all(test, loom))]
+#[path = "../loom-tests/mod.rs"]
+mod loom_tests;

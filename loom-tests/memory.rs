@@ -1,0 +1,181 @@
+//! Cells come home, whoever frees them, and a closed home goes with its last cell.
+//!
+//! In loom's threads the owner is a thread that entered the home; homes begin with chunks of two
+//! cells, so that a model sees lists run dry.
+
+use std::alloc::Layout;
+use std::ptr::NonNull;
+
+use loom::thread;
+
+use crate::sys::{Arc, AtomicUsize, Ordering};
+use crate::task::memory::{Home, HomeHandle, Kind};
+use crate::task::{Job, Runnable, Schedule, Why};
+
+/// Counts the homes that are gone.
+struct Tell(Arc<AtomicUsize>);
+
+impl Schedule for Tell {
+    fn schedule(&self, _task: Runnable, _why: Why) {}
+    fn job(&self, _job: Job) {}
+}
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+const SMALL: Layout = Layout::new::<[u64; 8]>();
+const BIG: Layout = Layout::new::<[u64; 1024]>();
+
+fn home() -> (HomeHandle, Arc<AtomicUsize>) {
+    let gone = Arc::new(AtomicUsize::new(0));
+    (Home::new_small(Box::new(Tell(gone.clone())), Kind::Worker, 128), gone)
+}
+
+/// A cell in any thread's hands.
+struct Out(NonNull<Home>, NonNull<u8>, Layout);
+
+// SAFETY: any thread may free a cell.
+unsafe impl Send for Out {}
+
+impl Out {
+    fn new(home: &Home, layout: Layout) -> Self {
+        Out(home.pointer(), home.allocate(layout), layout)
+    }
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        // SAFETY: allocated by `new`, freed once.
+        unsafe { Home::free(self.0, self.1, self.2) };
+    }
+}
+
+/// Two threads free while the owner takes in and allocates. Breaks if `push` stores instead of
+/// its CAS (a chain is lost), or if that CAS or the swap in `take` is relaxed (links race).
+#[test]
+fn chains_come_home_while_the_owner_takes_them_in() {
+    loom::model(|| {
+        let (home, _) = home();
+        let _entered = Home::enter(&home);
+        let outs = [Out::new(&home, SMALL), Out::new(&home, SMALL)];
+        let threads = outs.map(|out| thread::spawn(move || drop(out)));
+        let third = Out::new(&home, SMALL);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        drop(third);
+        home.collect();
+        assert_eq!(home.outstanding(), 0);
+    });
+}
+
+/// Cells end while their home is closed. Breaks if `close` swaps in null instead of `closed()`,
+/// or if `left` starts at 0 instead of OPEN (freed twice), or if `fetch_sub` in `leave` and
+/// `fetch_add` in the close are relaxed (the last one frees what another still used).
+#[test]
+fn the_last_cell_of_a_closed_home_frees_it_once() {
+    loom::model(|| {
+        let (home, gone) = home();
+        let entered = Home::enter(&home);
+        let outs = [Out::new(&home, SMALL), Out::new(&home, SMALL)];
+        let threads = outs.map(|out| thread::spawn(move || drop(out)));
+        drop(entered);
+        Home::close(home);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(gone.load(Ordering::Relaxed), 1);
+    });
+}
+
+/// As above with a cell that has no chunk. Breaks if `allocate_big` does not count in `left`, or
+/// `free_big` counts off before it is through with the list.
+#[test]
+fn a_big_cell_keeps_its_closed_home() {
+    loom::model(|| {
+        let (home, gone) = home();
+        let entered = Home::enter(&home);
+        let outs = [Out::new(&home, SMALL), Out::new(&home, BIG)];
+        let threads = outs.map(|out| thread::spawn(move || drop(out)));
+        drop(entered);
+        Home::close(home);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(gone.load(Ordering::Relaxed), 1);
+    });
+}
+
+/// A worker gathers another's cells and leaves, while that home is closed. Breaks if leaving does
+/// not flush: the home stays for ever.
+#[test]
+fn a_worker_that_leaves_sends_home_what_it_gathered() {
+    loom::model(|| {
+        let (home, gone) = home();
+        let entered = Home::enter(&home);
+        let outs = [Out::new(&home, SMALL), Out::new(&home, SMALL)];
+        let worker = thread::spawn(move || {
+            let (other, _) = self::home();
+            let _entered = Home::enter(&other);
+            drop(outs);
+        });
+        drop(entered);
+        Home::close(home);
+        worker.join().unwrap();
+        assert_eq!(gone.load(Ordering::Relaxed), 1);
+    });
+}
+
+/// A walk takes a reference while the task ends and its cell is used again. Breaks if the fresh
+/// state word is stored relaxed (the walker reads what is not written yet).
+#[test]
+fn a_walk_sees_only_what_is_filled_in() {
+    use crate::sys::UnsafeCell;
+    use crate::task::live::{StateWord, snapshot};
+
+    const ONE: u64 = 1 << 32;
+    #[repr(C)]
+    struct Task {
+        state: StateWord,
+        value: UnsafeCell<u64>,
+    }
+    fn task(cell: NonNull<u8>) -> &'static Task {
+        // SAFETY: filled below before anybody looks; lives as long as the model's home.
+        unsafe { cell.cast().as_ref() }
+    }
+    fn fill(cell: NonNull<u8>, value: u64) {
+        let task = cell.cast::<Task>().as_ptr();
+        // SAFETY: the cell is ours; its state word is left alone.
+        unsafe { (&raw mut (*task).value).write(UnsafeCell::new(value)) };
+        self::task(cell).state.store(ONE | value, Ordering::Release);
+    }
+    loom::model(|| {
+        let (home, _) = home();
+        let home = Arc::new(home);
+        let entered = Home::enter(&home);
+        let walker = thread::spawn({
+            let home = home.clone();
+            move || {
+                let _refs = snapshot([&**home], |cell| {
+                    let state = &task(cell).state;
+                    let now = state.load(Ordering::Relaxed);
+                    let (more, less) = (Ordering::Acquire, Ordering::Relaxed);
+                    if now < ONE || state.compare_exchange(now, now + ONE, more, less).is_err() {
+                        return None;
+                    }
+                    let value = task(cell).value.with(|value| unsafe { *value });
+                    assert_eq!(state.load(Ordering::Relaxed) as u32, value as u32);
+                    state.fetch_sub(ONE, Ordering::Release);
+                    Some(())
+                });
+            }
+        });
+        for value in 1..=2 {
+            let cell = home.allocate(SMALL);
+            fill(cell, value);
+            if task(cell).state.fetch_sub(ONE, Ordering::AcqRel) >> 32 == 1 {
+                // SAFETY: allocated above, and that was the last reference.
+                unsafe { Home::free(home.pointer(), cell, SMALL) };
+            }
+        }
+        walker.join().unwrap();
+        drop(entered);
+    });
+}

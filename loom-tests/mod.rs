@@ -1,0 +1,3 @@
+//! Models of the protocols, one file each: every interleaving is tried.
+
+mod memory;
