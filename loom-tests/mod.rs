@@ -1,3 +1,9 @@
-//! Models of the protocols, one file each: every interleaving is tried.
+//! Models of the lock-free protocols, one file each; run with
+//! `RUSTFLAGS="--cfg loom" cargo test --lib --release`.
 
+mod common;
+
+mod cancel;
+mod join;
 mod memory;
+mod state;

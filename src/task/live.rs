@@ -17,6 +17,7 @@ use std::ptr::NonNull;
 use crate::sys::{AtomicU64, Mutex, Ordering};
 
 use super::memory::Home;
+use super::raw::TaskRef;
 
 /// The first word of every cell. Its upper half counts references; in a free cell it is 0.
 pub(crate) type StateWord = AtomicU64;
@@ -39,6 +40,14 @@ pub(crate) fn snapshot<'a, T>(
         home.for_each_cell(&mut |cell| found.extend(try_ref(cell)));
     }
     found
+}
+
+/// The unfinished tasks of `homes`, in the order of their ids.
+pub(crate) fn tasks<'a>(homes: impl IntoIterator<Item = &'a Home>) -> Vec<TaskRef> {
+    // SAFETY: the cells are those of a home that lives.
+    let mut tasks = snapshot(homes, |cell| unsafe { TaskRef::from_cell(cell) });
+    tasks.sort_by_key(TaskRef::id);
+    tasks
 }
 
 /// All cells of one home.
