@@ -144,7 +144,20 @@ fn a_walk_sees_only_what_is_filled_in() {
         let task = cell.cast::<Task>().as_ptr();
         // SAFETY: the cell is ours; its state word is left alone.
         unsafe { (&raw mut (*task).value).write(UnsafeCell::new(value)) };
-        self::task(cell).state.store(ONE | value, Ordering::Release);
+        unsafe { (*task).state.store(ONE | value, Ordering::Release) };
+    }
+    fn try_ref(cell: NonNull<u8>) -> Option<NonNull<u8>> {
+        let state = &task(cell).state;
+        let now = state.load(Ordering::Relaxed);
+        let (more, less) = (Ordering::Acquire, Ordering::Relaxed);
+        let taken = now >= ONE && state.compare_exchange(now, now + ONE, more, less).is_ok();
+        taken.then_some(cell)
+    }
+    fn drop_ref(home: NonNull<Home>, cell: NonNull<u8>) {
+        if task(cell).state.fetch_sub(ONE, Ordering::AcqRel) >> 32 == 1 {
+            // SAFETY: that was the last reference.
+            unsafe { Home::free(home, cell, SMALL) };
+        }
     }
     loom::model(|| {
         let (home, _) = home();
@@ -153,29 +166,22 @@ fn a_walk_sees_only_what_is_filled_in() {
         let walker = thread::spawn({
             let home = home.clone();
             move || {
-                let _refs = snapshot([&**home], |cell| {
-                    let state = &task(cell).state;
-                    let now = state.load(Ordering::Relaxed);
-                    let (more, less) = (Ordering::Acquire, Ordering::Relaxed);
-                    if now < ONE || state.compare_exchange(now, now + ONE, more, less).is_err() {
-                        return None;
-                    }
+                for cell in snapshot([&**home], try_ref) {
+                    // SAFETY: the reference keeps what `fill` wrote.
                     let value = task(cell).value.with(|value| unsafe { *value });
-                    assert_eq!(state.load(Ordering::Relaxed) as u32, value as u32);
-                    state.fetch_sub(ONE, Ordering::Release);
-                    Some(())
-                });
+                    assert_eq!(task(cell).state.load(Ordering::Relaxed) as u32, value as u32);
+                    drop_ref(home.pointer(), cell);
+                }
             }
         });
         for value in 1..=2 {
             let cell = home.allocate(SMALL);
             fill(cell, value);
-            if task(cell).state.fetch_sub(ONE, Ordering::AcqRel) >> 32 == 1 {
-                // SAFETY: allocated above, and that was the last reference.
-                unsafe { Home::free(home.pointer(), cell, SMALL) };
-            }
+            drop_ref(home.pointer(), cell);
         }
         walker.join().unwrap();
+        home.collect();
+        assert_eq!(home.outstanding(), 0);
         drop(entered);
     });
 }
