@@ -7,8 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
 use std::task::{Poll, RawWakerVTable, Waker};
 
-use crate::error::{Message, Result};
 use crate::error::Error;
+use crate::error::{Message, Result};
 use crate::sys::thread_local;
 use crate::task::cancel;
 use crate::task::raw::{Header, TaskRef};

@@ -132,6 +132,25 @@ impl List {
         }
         self.pop().expect("a chunk has a cell")
     }
+
+    /// Drops the cells of idle chunks, and marks those chunks. `chunks` is sorted by address.
+    fn drop_idle(&mut self, chunks: &[Chunk], idle: &mut [bool]) {
+        let chunk_of = |cell: NonNull<Free>| {
+            chunks.partition_point(|chunk| chunk.first.addr() <= cell.addr()) - 1
+        };
+        let cells: Vec<_> =
+            std::iter::from_fn(|| self.pop().or_else(|| self.pop_chain())).collect();
+        let mut free = vec![0; chunks.len()];
+        cells.iter().for_each(|cell| free[chunk_of(*cell)] += 1);
+        let all_free = |at: &usize| free[*at] == chunks[*at].count;
+        (0..chunks.len()).filter(all_free).skip(1).for_each(|at| idle[at] = true);
+        for cell in cells.into_iter().rev() {
+            if !idle[chunk_of(cell)] {
+                // SAFETY: it hung here before.
+                unsafe { self.push(cell) };
+            }
+        }
+    }
 }
 
 /// A chain on its way.
@@ -249,6 +268,15 @@ impl Returned {
 /// What stands in [`Returned`] once it is closed.
 fn closed() -> *mut Free {
     ptr::without_provenance_mut(1)
+}
+
+/// Takes the chunks whose cells all hang in `lists` out of both, but leaves one of each class.
+pub(super) fn take_idle(lists: &mut [List], chunks: &mut Vec<Chunk>) -> Vec<Chunk> {
+    chunks.sort_unstable_by_key(|chunk| chunk.first);
+    let mut idle = vec![false; chunks.len()];
+    lists.iter_mut().for_each(|list| list.drop_idle(chunks, &mut idle));
+    let mut idle = idle.into_iter();
+    chunks.extract_if(.., |_| idle.next() == Some(true)).collect()
 }
 
 /// Walks over chains, each with what it says of itself, read before it is given out.

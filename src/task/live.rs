@@ -86,16 +86,15 @@ impl Cells {
         chunk
     }
 
-    /// Gives back the chunks that `choose` does not keep, unless somebody walks over them.
-    pub(super) fn retain(&self, choose: impl FnOnce(&mut Vec<Chunk>) -> Vec<Chunk>) {
-        let idle = {
-            let mut list = self.list.lock();
-            if list.walks > 0 {
-                return;
-            }
-            choose(&mut list.chunks)
-        };
-        idle.into_iter().for_each(Chunk::give_back);
+    /// Gives back the chunks that `take_idle` takes out, unless somebody walks over them.
+    ///
+    /// # Safety
+    /// No cell of what it takes out is in use, or hangs anywhere.
+    pub(super) unsafe fn give_back(&self, take_idle: impl FnOnce(&mut Vec<Chunk>) -> Vec<Chunk>) {
+        let mut list = self.list.lock();
+        if list.walks == 0 {
+            take_idle(&mut list.chunks).into_iter().for_each(Chunk::give_back);
+        }
     }
 
     /// Gets a cell of its own from the system, its state word 0.

@@ -37,7 +37,9 @@ use crate::sys::{
 };
 
 use super::Schedule;
-use super::freelist::{CLASSES, Chain, Free, List, Outgoing, Returned, class_of, sent_chains};
+use super::freelist::{
+    CLASSES, Chain, Free, List, Outgoing, Returned, class_of, sent_chains, take_idle,
+};
 use super::live::Cells;
 
 pub(crate) use super::live::StateWord;
@@ -270,6 +272,21 @@ impl Home {
     /// As [`allocate`](Home::allocate).
     pub(crate) fn collect(&self) {
         self.with_local(|local| local.take_in(self));
+    }
+
+    /// Gives chunks that hold no cell that is out back to the system, but one of each class.
+    ///
+    /// This looks at every free cell: it is for an owner who is about to sleep for long.
+    ///
+    /// # Panics
+    /// As [`allocate`](Home::allocate).
+    pub(crate) fn trim(&self) {
+        self.with_local(|local| {
+            local.take_in(self);
+            // SAFETY: `take_idle` takes out chunks whose cells all hang in the lists, and with
+            // them these cells.
+            unsafe { self.cells.give_back(|chunks| take_idle(&mut local.lists, chunks)) };
+        });
     }
 
     /// Draws the number of a new task.

@@ -84,7 +84,7 @@ fn cells_have_the_size_and_alignment_asked_for() {
     let (home, gone) = home(Kind::Worker);
     let entered = Home::enter(&home);
     let mut outs = Vec::new();
-    for size in (8..5000).step_by(if cfg!(miri) { 61 } else { 1 }) {
+    for size in (8..5000).step_by(if cfg!(miri) { 487 } else { 1 }) {
         for align in [8, 64, 128, 4096] {
             let layout = Layout::from_size_align(size, align).unwrap();
             let out = Out::new(&home, layout, size as u8);
@@ -257,6 +257,29 @@ fn a_snapshot_finds_exactly_what_lives() {
     assert_eq!(found, expected);
     // SAFETY: allocated above.
     unsafe { Home::free(worker.pointer(), raw, layout(64)) };
+}
+
+#[test]
+fn trim_gives_back_what_is_entirely_free() {
+    let (home, _) = home(Kind::Worker);
+    let _entered = Home::enter(&home);
+    let make = |i| Out::new(&home, layout(if i % 2 == 0 { 100 } else { 1000 }), i as u8);
+    let mut outs: Vec<Out> = (0..2000).map(make).collect();
+    let before = home.cells.chunks();
+    let kept = outs.split_off(1990);
+    thread::scope(|scope| {
+        let half = outs.split_off(1000);
+        scope.spawn(|| drop(half));
+    });
+    drop(outs);
+    home.trim();
+    assert!(before > 20 && (2..=6).contains(&home.cells.chunks()));
+    assert!(kept.iter().zip(1990_usize..).all(|(out, i)| out.bytes()[0] == i as u8));
+    let more: Vec<Out> = (0..2000).map(make).collect();
+    assert_eq!(snapshot([&*home], Some).len(), 2010);
+    drop((kept, more));
+    home.trim();
+    assert_eq!(home.cells.chunks(), 2);
 }
 
 /// Takes a reference as a task's handle would, reads what it then may read, and drops it.

@@ -271,10 +271,7 @@ impl Header {
 
     /// Looks into the cold part, which is made if need be, and the waiter, under the short lock
     /// that the caller holds. Only a few stores happen in `look`.
-    pub(crate) fn with_cold<R>(
-        &self,
-        look: impl FnOnce(&mut Cold, &mut Option<Waker>) -> R,
-    ) -> R {
+    pub(crate) fn with_cold<R>(&self, look: impl FnOnce(&mut Cold, &mut Option<Waker>) -> R) -> R {
         self.cold.with_mut(|cold| {
             self.waiter.with_mut(|waiter| {
                 // SAFETY: both are touched only under the short lock.

@@ -378,9 +378,7 @@ impl State {
 
     /// The task's own scope makes a request; it is delivered by the scope, not by the mark.
     pub(crate) fn count_own(&self) {
-        self.step(|now| {
-            ((now & REQUESTS != REQUESTS).then_some(now + REQUEST), ())
-        });
+        self.step(|now| ((now & REQUESTS != REQUESTS).then_some(now + REQUEST), ()));
     }
 
     /// Takes one request back, never below zero; to zero, the undelivered mark goes too.
