@@ -8,12 +8,29 @@ use std::ptr::NonNull;
 
 use loom::thread;
 
-use crate::sys::{Arc, AtomicUsize, Ordering};
+use crate::sys::{Arc, AtomicUsize, Ordering, UnsafeCell};
 use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::{Job, Runnable, Schedule, Why};
 
-/// Counts the homes that are gone.
-struct Tell(Arc<AtomicUsize>);
+/// Says when its home is gone, and reads then what each of three threads wrote before its part.
+struct Tell {
+    gone: Arc<AtomicUsize>,
+    marks: [Arc<Mark>; 3],
+}
+
+struct Mark(UnsafeCell<bool>);
+
+// SAFETY: one thread writes, and whoever ends the home reads; that they do not meet is the model.
+unsafe impl Send for Mark {}
+// SAFETY: as above.
+unsafe impl Sync for Mark {}
+
+impl Mark {
+    fn set(&self) {
+        // SAFETY: loom checks that nobody else is here.
+        self.0.with_mut(|mark| unsafe { *mark = true });
+    }
+}
 
 impl Schedule for Tell {
     fn schedule(&self, _task: Runnable, _why: Why) {}
@@ -22,16 +39,22 @@ impl Schedule for Tell {
 
 impl Drop for Tell {
     fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.gone.fetch_add(1, Ordering::Relaxed);
+        for mark in &self.marks {
+            // SAFETY: as in `set`.
+            mark.0.with(|mark| unsafe { *mark });
+        }
     }
 }
 
 const SMALL: Layout = Layout::new::<[u64; 8]>();
 const BIG: Layout = Layout::new::<[u64; 1024]>();
 
-fn home() -> (HomeHandle, Arc<AtomicUsize>) {
+fn home() -> (HomeHandle, Arc<AtomicUsize>, [Arc<Mark>; 3]) {
     let gone = Arc::new(AtomicUsize::new(0));
-    (Home::new_small(Box::new(Tell(gone.clone())), Kind::Worker, 128), gone)
+    let marks = [(); 3].map(|()| Arc::new(Mark(UnsafeCell::new(false))));
+    let tell = Tell { gone: gone.clone(), marks: marks.clone() };
+    (Home::new_small(Box::new(tell), Kind::Worker, 128), gone, marks)
 }
 
 /// A cell in any thread's hands.
@@ -58,28 +81,46 @@ impl Drop for Out {
 #[test]
 fn chains_come_home_while_the_owner_takes_them_in() {
     loom::model(|| {
-        let (home, _) = home();
+        let home = Arc::new(home().0);
+        let entered = Home::enter(&home);
+        let [first, second] = [Out::new(&home, SMALL), Out::new(&home, SMALL)];
+        drop(entered);
+        // The owner comes last: loom forgets a look at `returned` once a pusher has looked, too,
+        // and would not try to let that pusher go first.
+        let pusher = thread::spawn(move || drop(first));
+        let owner = thread::spawn({
+            let home = home.clone();
+            move || {
+                let _entered = Home::enter(&home);
+                drop(Out::new(&home, SMALL));
+            }
+        });
+        drop(second);
+        pusher.join().unwrap();
+        owner.join().unwrap();
         let _entered = Home::enter(&home);
-        let outs = [Out::new(&home, SMALL), Out::new(&home, SMALL)];
-        let threads = outs.map(|out| thread::spawn(move || drop(out)));
-        let third = Out::new(&home, SMALL);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
-        drop(third);
         home.collect();
         assert_eq!(home.outstanding(), 0);
     });
 }
 
 /// Cells end while their home is closed. Breaks if `close` swaps in null instead of `closed()`,
-/// or if `left` starts at 0 instead of OPEN (freed twice), or if `fetch_sub` in `leave` and
-/// `fetch_add` in the close are relaxed (the last one frees what another still used).
+/// or if `left` starts at 0 instead of OPEN (freed twice), or if the `fetch_sub` in `leave` or the
+/// `fetch_add` in the close are less than AcqRel (freed while another is not through).
 #[test]
 fn the_last_cell_of_a_closed_home_frees_it_once() {
     loom::model(|| {
-        let (home, gone) = home();
+        let (home, gone, marks) = home();
         let entered = Home::enter(&home);
-        let outs = [Out::new(&home, SMALL), Out::new(&home, SMALL)];
-        let threads = outs.map(|out| thread::spawn(move || drop(out)));
+        let [mine, first, second] = marks;
+        let outs = [(Out::new(&home, SMALL), first), (Out::new(&home, SMALL), second)];
+        let threads = outs.map(|(out, mark)| {
+            thread::spawn(move || {
+                mark.set();
+                drop(out);
+            })
+        });
+        mine.set();
         drop(entered);
         Home::close(home);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
@@ -92,10 +133,17 @@ fn the_last_cell_of_a_closed_home_frees_it_once() {
 #[test]
 fn a_big_cell_keeps_its_closed_home() {
     loom::model(|| {
-        let (home, gone) = home();
+        let (home, gone, marks) = home();
         let entered = Home::enter(&home);
-        let outs = [Out::new(&home, SMALL), Out::new(&home, BIG)];
-        let threads = outs.map(|out| thread::spawn(move || drop(out)));
+        let [mine, first, second] = marks;
+        let outs = [(Out::new(&home, SMALL), first), (Out::new(&home, BIG), second)];
+        let threads = outs.map(|(out, mark)| {
+            thread::spawn(move || {
+                mark.set();
+                drop(out);
+            })
+        });
+        mine.set();
         drop(entered);
         Home::close(home);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
@@ -108,11 +156,11 @@ fn a_big_cell_keeps_its_closed_home() {
 #[test]
 fn a_worker_that_leaves_sends_home_what_it_gathered() {
     loom::model(|| {
-        let (home, gone) = home();
+        let (home, gone, _) = home();
         let entered = Home::enter(&home);
         let outs = [Out::new(&home, SMALL), Out::new(&home, SMALL)];
         let worker = thread::spawn(move || {
-            let (other, _) = self::home();
+            let other = self::home().0;
             let _entered = Home::enter(&other);
             drop(outs);
         });
@@ -127,7 +175,6 @@ fn a_worker_that_leaves_sends_home_what_it_gathered() {
 /// state word is stored relaxed (the walker reads what is not written yet).
 #[test]
 fn a_walk_sees_only_what_is_filled_in() {
-    use crate::sys::UnsafeCell;
     use crate::task::live::{StateWord, snapshot};
 
     const ONE: u64 = 1 << 32;
@@ -160,7 +207,7 @@ fn a_walk_sees_only_what_is_filled_in() {
         }
     }
     loom::model(|| {
-        let (home, _) = home();
+        let home = home().0;
         let home = Arc::new(home);
         let entered = Home::enter(&home);
         let walker = thread::spawn({

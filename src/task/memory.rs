@@ -266,7 +266,7 @@ impl Home {
         home.collect();
     }
 
-    /// Takes in what came home, if this thread may.
+    /// Takes in what came home.
     ///
     /// # Panics
     /// As [`allocate`](Home::allocate).
