@@ -7,9 +7,9 @@ pub(crate) use std::sync::atomic::{
 };
 pub(crate) use std::{thread, thread_local};
 
-pub(crate) use crossbeam_utils::CachePadded;
 #[cfg(not(miri))]
 pub(crate) use crossbeam_deque as deque;
+pub(crate) use crossbeam_utils::CachePadded;
 
 /// A lock that a panic does not poison: what it guards is kept consistent by its own code.
 #[derive(Debug, Default)]
