@@ -5,3 +5,5 @@ mod sys;
 mod driver;
 
 mod task;
+
+mod reactor;
