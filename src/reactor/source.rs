@@ -125,9 +125,8 @@ impl Source {
 
     /// Sets readiness and hands out who waits for it.
     pub(super) fn deliver(&self, came: Readiness) -> Wakers {
-        let bits = READ * u32::from(came.read)
-            | WRITE * u32::from(came.write)
-            | WARY * u32::from(came.wary);
+        let when = |came: bool, bit: u32| if came { bit } else { 0 };
+        let bits = when(came.read, READ) | when(came.write, WRITE) | when(came.wary, WARY);
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| {
             Some((word | bits).wrapping_add(TICK))
         });
