@@ -7,6 +7,14 @@ pub(crate) use loom::sync::atomic::{
 };
 pub(crate) use loom::{thread, thread_local};
 
+/// Draws `count` numbers that nobody else in this run of the model gets, and returns the first.
+pub(crate) fn take_numbers(count: u64) -> u64 {
+    loom::lazy_static! {
+        static ref NEXT: AtomicU64 = AtomicU64::new(1);
+    }
+    NEXT.fetch_add(count, Ordering::Relaxed)
+}
+
 pub(crate) type MutexGuard<'a, T> = loom::sync::MutexGuard<'a, T>;
 
 /// Loom's lock, without its poison.

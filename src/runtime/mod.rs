@@ -1,0 +1,12 @@
+//! What a runtime owns: its engine, its homes, its threads; how it starts, runs and ends.
+//!
+//! Two engines drive the same tasks: worker threads (`engine`) and the simulation (`sim`). The
+//! choice shows in one enum, [`Handle`], and nowhere above.
+
+pub(crate) mod alarm;
+mod handle;
+pub mod sim;
+mod spawn;
+
+pub use handle::{Handle, TryCurrentError};
+pub use spawn::{TaskBuilder, YieldNow, all_tasks, spawn, spawn_eager, yield_now};
