@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize as StdAtomicUsize, Ordering as StdOrdering};
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 use crate::driver::clock::Instant;
 use crate::driver::timers::{Timer, Timers};
@@ -58,19 +59,19 @@ fn milliseconds(count: u64) -> Instant {
     Instant::from_nanoseconds(count * 1_000_000)
 }
 
-/// A timer is disarmed while it fires. Breaks if `Link::leave` takes the waker after the store.
+/// A timer is disarmed while it fires, and armed again in another structure. Breaks if `Link::leave` takes the waker after the store.
 #[test]
 fn disarmed_timer_fires_or_not_and_is_free() {
     loom::model(|| {
         let count = StdArc::new(Count::default());
-        let world = World::armed(Timers::exact(), milliseconds(1), &count);
+        let world = World::armed(Timers::new(0), milliseconds(1), &count);
         let theirs = thread::spawn({
             let world = world.clone();
             move || world.fire(milliseconds(1))
         });
         world.disarm();
         let fired = world.timer.fired();
-        world.arm(milliseconds(9), &count);
+        world.arm(milliseconds(90), &count);
         theirs.join().unwrap();
         assert_eq!(count.get(), usize::from(fired));
         world.disarm();
@@ -106,7 +107,7 @@ fn moving_timer_is_disarmed() {
         let world = World::armed(Timers::new(0), milliseconds(20), &count);
         let theirs = thread::spawn({
             let world = world.clone();
-            move || world.fire(milliseconds(19) + std::time::Duration::from_micros(900))
+            move || world.fire(milliseconds(20) - Duration::from_micros(1))
         });
         world.disarm();
         assert!(!world.timer.is_armed());
