@@ -8,6 +8,7 @@ mod probe;
 
 mod task;
 
+mod reactor;
 #[path = "sim/mod.rs"]
 mod simulated;
 
@@ -16,6 +17,8 @@ mod runtime;
 mod scope;
 
 pub mod time;
+
+pub mod net;
 
 pub use crate::error::{Cancelled, Elapsed, Error, Outcome, Result};
 pub use crate::runtime::sim;

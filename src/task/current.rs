@@ -173,8 +173,14 @@ impl Current {
     }
 
     /// A request from outside is owed to the leaves. True: the root is the leaf, and takes.
-    pub(crate) fn arm(&self) -> bool {
+    ///
+    /// `here`: it has been to the awaited task, and is not to be passed on again. Then the task
+    /// has one leaf, whose note is forgotten.
+    pub(crate) fn arm(&self, here: bool) -> bool {
         self.owe(ROOT);
+        if here {
+            self.scopes(Scopes::forget_notes).into_iter().for_each(|remains| self.dispose(remains));
+        }
         self.is_owed(ROOT) && self.deliver(ROOT)
     }
 

@@ -492,6 +492,20 @@ impl Scopes {
 
     // ---- wakers ----------------------------------------------------------------------------
 
+    /// Nobody passes the present request on.
+    pub(crate) fn forget_notes(&mut self) -> Vec<Remains> {
+        let mut all = Vec::new();
+        let last = self.tree.as_ref().map_or(0, |tree| tree.entries.len()) as u32;
+        for scope in ROOT..=last {
+            // A free entry has no notes.
+            let entry = self.entry(scope);
+            let notes = [std::mem::take(&mut entry.note), std::mem::take(&mut entry.before)];
+            self.forget_passed(scope);
+            all.push(Remains { notes, waker: None, mark_back: false });
+        }
+        all
+    }
+
     /// Must the scope's own waker be kept anew? `None` stands for the task's waker.
     pub(crate) fn needs_waker(&mut self, scope: u32, waker: Option<&Waker>) -> bool {
         match (&self.entry(scope).waker, waker) {
