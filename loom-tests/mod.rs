@@ -6,3 +6,4 @@ mod common;
 mod cancel;
 mod join;
 mod state;
+mod timers;
