@@ -8,6 +8,8 @@ mod probe;
 
 mod task;
 
+mod blocking;
+mod scheduler;
 #[path = "sim/mod.rs"]
 mod simulated;
 

@@ -1,0 +1,1 @@
+//! Threads for closures that block.
