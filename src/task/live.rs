@@ -42,7 +42,7 @@ pub(crate) fn snapshot<'a, T>(
     found
 }
 
-/// The unfinished tasks of `homes`, in the order of their spawning.
+/// The unfinished tasks of `homes`, in the order of their ids.
 pub(crate) fn tasks<'a>(homes: impl IntoIterator<Item = &'a Home>) -> Vec<TaskRef> {
     // SAFETY: the cells are those of a home that lives.
     let mut tasks = snapshot(homes, |cell| unsafe { TaskRef::from_cell(cell) });
