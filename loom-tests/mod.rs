@@ -4,5 +4,8 @@
 mod common;
 
 mod cancel;
+mod idle;
 mod join;
+mod queue;
+mod shutdown;
 mod state;
