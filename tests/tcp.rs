@@ -403,7 +403,7 @@ fn borrowed_halves_read_and_write_side_by_side() {
         let bytes = pattern(1 << 20);
         let mut came = vec![0; bytes.len()];
         {
-            let (mut read, mut write) = ours.split();
+            let (mut read, mut write) = TcpStream::split(&mut ours);
             let writing = pin!(write.write_all(&bytes));
             let reading = pin!(read.read_exact(&mut came));
             futures::future::try_join(writing, reading).await?;
