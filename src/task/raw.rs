@@ -472,7 +472,7 @@ impl Runnable {
 
     /// Polls a task that was made with [`First::Eager`] for the first time.
     pub(crate) fn run_eagerly(self) {
-        poll_once(self.0, Start { armed: false, message: false, passed: false, gone: false });
+        poll_once(self.0, Start::default());
     }
 
     /// Ends a task that was made with [`First::Eager`] as cancelled, without polling it.
@@ -532,7 +532,7 @@ fn poll_scoped(raw: NonNull<Header>, current: &Current, start: Start) -> Verdict
         header.state.unlock();
         current.purge(gone, message);
     }
-    if start.armed && current.arm() {
+    if start.armed && current.arm(start.here) {
         clear_contained(raw, "an unwound task");
         return current.cancelled();
     }
