@@ -4,7 +4,10 @@
 //! who calls [`Driver::notify`]. What stands behind it, a reactor over the system's poller or a
 //! simulated world, is decided above; the scheduler knows only this trait.
 
+mod buckets;
 pub(crate) mod clock;
+mod heap;
+mod timer;
 pub(crate) mod timers;
 
 use std::time::Duration;

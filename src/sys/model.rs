@@ -5,7 +5,15 @@ pub(crate) use loom::sync::Arc;
 pub(crate) use loom::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
-pub(crate) use loom::{thread, thread_local};
+pub(crate) use loom::thread;
+
+/// Draws `count` numbers that nobody else in this run of the model gets, and returns the first.
+pub(crate) fn take_numbers(count: u64) -> u64 {
+    loom::lazy_static! {
+        static ref NEXT: AtomicU64 = AtomicU64::new(1);
+    }
+    NEXT.fetch_add(count, Ordering::Relaxed)
+}
 
 pub(crate) type MutexGuard<'a, T> = loom::sync::MutexGuard<'a, T>;
 
@@ -91,3 +99,11 @@ impl<T> std::ops::Deref for CachePadded<T> {
         &self.0
     }
 }
+
+/// Loom's thread-locals, written with `const` as the real ones are.
+macro_rules! modelled_thread_local {
+    ($($(#[$attribute:meta])* static $name:ident: $type:ty = const { $value:expr };)*) => {
+        loom::thread_local! { $($(#[$attribute])* static $name: $type = $value;)* }
+    };
+}
+pub(crate) use modelled_thread_local as thread_local;

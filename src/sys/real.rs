@@ -7,9 +7,16 @@ pub(crate) use std::sync::atomic::{
 };
 pub(crate) use std::{thread, thread_local};
 
-pub(crate) use crossbeam_utils::CachePadded;
 #[cfg(not(miri))]
 pub(crate) use crossbeam_deque as deque;
+pub(crate) use crossbeam_utils::CachePadded;
+
+/// Draws `count` numbers that nobody else in this process gets, and returns the first; 1 is the
+/// very first.
+pub(crate) fn take_numbers(count: u64) -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(count, Ordering::Relaxed)
+}
 
 /// A lock that a panic does not poison: what it guards is kept consistent by its own code.
 #[derive(Debug, Default)]

@@ -1,38 +1,32 @@
-//! One task: its life, its end, its cancellation.
+//! The story of one task, from its spawn to its last reference.
+//!
+//! A task is one allocation (`raw`) with one state word (`state`). It is made with a right to poll
+//! it, a [`Runnable`], which goes to a queue through its home's [`Schedule`]; somebody runs it, and
+//! it either ends, sleeps until its waker (`waker`) makes a new right, or is queued again at once.
+//! While it is polled, `current` knows it, and `scopes` holds what stands inside it. A request to
+//! end comes in through `cancel` and is delivered by `unwind`. Handles (`handle`) wait for its end,
+//! and the first look at the error belongs to them. Its memory comes from its home (`memory`),
+//! where also all live tasks are found (`live`).
 
-use std::ptr::NonNull;
+pub(crate) mod cancel;
+pub(crate) mod current;
+pub(crate) mod handle;
+mod freelist;
+pub(crate) mod hooks;
+pub(crate) mod live;
+pub(crate) mod memory;
+pub(crate) mod raw;
+pub(crate) mod scopes;
+pub(crate) mod state;
+pub(crate) mod unwind;
+pub(crate) mod waker;
 
-/// The right to poll a scheduled task once. (Provisional: replaced by the real one.)
-pub(crate) struct Runnable(NonNull<()>);
+pub(crate) use raw::Runnable;
 
-// SAFETY: provisional; the closure inside is `Send`.
-unsafe impl Send for Runnable {}
-
-impl Runnable {
-    pub(crate) fn for_test(run: impl FnOnce() + Send + 'static) -> Self {
-        let boxed: Box<Box<dyn FnOnce() + Send>> = Box::new(Box::new(run));
-        Runnable(NonNull::from(Box::leak(boxed)).cast())
-    }
-
-    pub(crate) fn run(self) {
-        // SAFETY: provisional; made by `for_test`, used once.
-        let run = unsafe { Box::from_raw(self.0.cast::<Box<dyn FnOnce() + Send>>().as_ptr()) };
-        run();
-    }
-
-    pub(crate) fn into_raw(self) -> NonNull<()> {
-        self.0
-    }
-
-    /// # Safety
-    /// `raw` comes from [`into_raw`](Runnable::into_raw) and is used once.
-    pub(crate) unsafe fn from_raw(raw: NonNull<()>) -> Self {
-        Runnable(raw)
-    }
-}
-
+/// A done-callback, ready to run.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
+/// Why a task is queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {
     /// Somebody woke it, or it is new.
@@ -41,11 +35,11 @@ pub(crate) enum Why {
     Yielded,
 }
 
-/// Where a task goes when it is woken.
+/// Where the tasks of a home go when they are woken.
 pub(crate) trait Schedule: Send + Sync {
     /// Queues a task. From any thread.
     fn schedule(&self, task: Runnable, why: Why);
 
-    /// Runs a done-callback: at once on threads, queued behind what is ready in a simulation.
+    /// Runs a done-callback: at once on threads, behind what is ready in a simulation.
     fn job(&self, job: Job);
 }

@@ -1,0 +1,82 @@
+//! What the models of whole tasks share: a queue that anybody pushes to, and a bounded explorer.
+
+use crate::error::{Error, Outcome};
+use crate::sys::{Arc, Mutex};
+use crate::task::handle::Task;
+use crate::task::memory::{Home, HomeHandle, Kind};
+use crate::task::raw::{self, First};
+use crate::task::{Job, Runnable, Schedule, Why};
+
+/// Explores all interleavings with a bound on preemptions that keeps a model within seconds.
+pub(super) fn explore(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    if builder.preemption_bound.is_none() {
+        builder.preemption_bound = Some(3);
+    }
+    builder.check(model);
+}
+
+/// A queue of tasks that somebody runs.
+#[derive(Clone)]
+pub(super) struct Queue(Arc<Mutex<Vec<Runnable>>>);
+
+impl Queue {
+    /// Runs what is queued, until nothing is.
+    pub(super) fn run(&self) {
+        while self.run_one() {}
+    }
+
+    pub(super) fn run_one(&self) -> bool {
+        let task = self.0.lock().pop();
+        let found = task.is_some();
+        if let Some(task) = task {
+            task.run();
+        }
+        found
+    }
+
+    /// Ends what the queue holds.
+    pub(super) fn kill(&self) {
+        loop {
+            let Some(task) = self.0.lock().pop() else { return };
+            task.kill();
+        }
+    }
+}
+
+impl Schedule for Queue {
+    fn schedule(&self, task: Runnable, _why: Why) {
+        self.0.lock().push(task);
+    }
+
+    fn job(&self, job: Job) {
+        job();
+    }
+}
+
+/// A home whose tasks go to that queue.
+pub(super) fn home() -> (HomeHandle, Queue) {
+    let queue = Queue(Arc::new(Mutex::new(Vec::new())));
+    (Home::new_with_own_numbers(Box::new(queue.clone()), Kind::Shared), queue)
+}
+
+/// A queued task.
+#[track_caller]
+pub(super) fn spawn<F, T>(home: &Home, future: F) -> Task<T>
+where
+    F: Future<Output: Outcome<Value = T>> + Send + 'static,
+    T: Send + 'static,
+{
+    let location = std::panic::Location::caller();
+    // SAFETY: the future and its value are `Send` and own all they use.
+    let (runnable, task) = unsafe { raw::new(home, future, location, First::Queued) };
+    runnable.queue();
+    // SAFETY: `task` was made just now, with this type of value.
+    unsafe { Task::new(task) }
+}
+
+/// How a finished task ended: its value, or whether it was cancelled.
+pub(super) fn outcome<T>(task: Task<T>) -> Result<T, bool> {
+    assert!(task.is_finished());
+    task.outcome().map_err(|error: Error| error.is_cancelled())
+}

@@ -1,0 +1,8 @@
+//! Models of the lock-free protocols, one file each; run with
+//! `RUSTFLAGS="--cfg loom" cargo test --lib --release`.
+
+mod common;
+
+mod cancel;
+mod join;
+mod state;

@@ -1,0 +1,144 @@
+//! The timers that are far away, in unsorted vectors.
+//!
+//! Most timers never fire: a timeout is armed and disarmed again. So a far timer is not sorted,
+//! only thrown into a bucket, and looked at again when the bucket's span begins: what is still
+//! there moves to finer buckets, or to the heap when it is near.
+//!
+//! Time counts in ticks of about a millisecond. Written to the base 64, a deadline and `elapsed`,
+//! the tick up to which everything has been looked at, differ first at some digit: its place is
+//! the *level*, the deadline's digit there the bucket. So a bucket of level `n` spans `64^n` ticks,
+//! and a timer moves at most once per level, whatever its length.
+//!
+//! Invariant: of every timer here, all digits above its level are those of `elapsed`, and
+//! its digit is larger (equal only while its bucket is being emptied). So `elapsed` never
+//! passes the start of a bucket that is not empty.
+
+use crate::driver::heap::trim;
+use crate::driver::timer::{Link, Place};
+
+/// Nanoseconds per tick, as a power of two.
+const TICK: u32 = 20;
+/// Bits per digit.
+const DIGIT: u32 = 6;
+/// Buckets per level.
+const WIDTH: usize = 1 << DIGIT;
+/// Digits of the largest tick.
+const LEVELS: usize = (u64::BITS - TICK).div_ceil(DIGIT) as usize;
+/// All buckets of a slot.
+pub(super) const COUNT: usize = LEVELS * WIDTH;
+
+/// The far timers that one worker has armed.
+#[derive(Debug)]
+pub(super) struct Buckets {
+    slot: usize,
+    /// A tick; see the head of this file.
+    elapsed: u64,
+    /// Per level, a bit for each bucket that is not empty.
+    occupied: [u64; LEVELS],
+    links: Box<[Vec<Link>]>,
+}
+
+/// A bucket that is not empty, and when it must be looked at, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Inspection {
+    pub(super) bucket: usize,
+    pub(super) start: u64,
+}
+
+impl Buckets {
+    pub(super) fn new(slot: usize) -> Self {
+        let links = (0..COUNT).map(|_| Vec::new()).collect();
+        Buckets { slot, elapsed: 0, occupied: [0; LEVELS], links }
+    }
+
+    /// Moves `elapsed` on; no bucket in use may start at or before `now`.
+    #[inline]
+    pub(super) fn catch_up(&mut self, now: u64) {
+        self.elapsed = self.elapsed.max(now >> TICK);
+    }
+
+    /// Whether a timer is too near to be thrown into a bucket. `now` may be late, never early.
+    #[inline]
+    pub(super) fn is_near(at: u64, now: u64) -> bool {
+        at >> TICK <= (now >> TICK) + NEAR
+    }
+
+    /// Whether a timer can be kept here at all.
+    #[inline]
+    pub(super) fn is_ahead(&self, at: u64) -> bool {
+        at >> TICK > self.elapsed
+    }
+
+    /// Keeps a timer that is ahead; says when it must be looked at, in nanoseconds.
+    ///
+    /// # Safety
+    /// The timer is claimed by this thread, or has been taken out of another bucket of this slot.
+    #[inline]
+    pub(super) unsafe fn insert(&mut self, link: Link, at: u64) -> u64 {
+        debug_assert!(self.is_ahead(at));
+        let tick = at >> TICK;
+        let level = (tick ^ self.elapsed).ilog2() / DIGIT;
+        let digit = (tick >> (level * DIGIT)) as usize % WIDTH;
+        let bucket = level as usize * WIDTH + digit;
+        self.occupied[level as usize] |= 1 << digit;
+        self.links[bucket].push(link);
+        // SAFETY: this slot is locked, the rest is the caller's promise.
+        unsafe {
+            let place = Place::Bucket { slot: self.slot, bucket };
+            link.enter(place, self.links[bucket].len() - 1);
+        };
+        self.start(level, digit)
+    }
+
+    /// Takes out the timer at `index` of `bucket`; its state is for the caller to change.
+    #[inline]
+    pub(super) fn remove(&mut self, bucket: usize, index: usize) -> Link {
+        let links = &mut self.links[bucket];
+        let removed = links.swap_remove(index);
+        if let Some(moved) = links.get(index) {
+            // SAFETY: `&mut self` comes from the slot's lock, and the timer is in this slot.
+            unsafe { moved.node(|node| node.index = index as u32) };
+        }
+        self.taken(bucket);
+        removed
+    }
+
+    /// Takes any timer out of `bucket`; its state is for the caller to change.
+    pub(super) fn take(&mut self, bucket: usize) -> Option<Link> {
+        let taken = self.links[bucket].pop();
+        self.taken(bucket);
+        taken
+    }
+
+    #[inline]
+    fn taken(&mut self, bucket: usize) {
+        let links = &mut self.links[bucket];
+        if links.is_empty() {
+            self.occupied[bucket / WIDTH] &= !(1 << (bucket % WIDTH));
+        }
+        trim(links);
+    }
+
+    /// The bucket to be looked at first.
+    pub(super) fn earliest(&self) -> Option<Inspection> {
+        let inspections = (0..LEVELS as u32).filter_map(|level| {
+            let occupied = self.occupied[level as usize];
+            let digit = occupied.trailing_zeros() as usize;
+            (occupied != 0).then(|| Inspection {
+                bucket: level as usize * WIDTH + digit,
+                start: self.start(level, digit),
+            })
+        });
+        inspections.min_by_key(|inspection| inspection.start)
+    }
+
+    /// When the bucket's span begins, in nanoseconds.
+    #[inline]
+    fn start(&self, level: u32, digit: usize) -> u64 {
+        let above = self.elapsed >> ((level + 1) * DIGIT) << ((level + 1) * DIGIT);
+        (above | (digit as u64) << (level * DIGIT)) << TICK
+    }
+}
+
+/// Timers this many ticks away go to the heap at once.
+const NEAR: u64 = 3;

@@ -1,0 +1,252 @@
+//! Every timer fires once, at its moment, unless it was disarmed.
+//!
+//! LOOP-04, LOOP-05, LOOP-07.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::task::Wake;
+
+use super::*;
+
+const MILLISECOND: u64 = 1_000_000;
+
+/// Counts its wakes and knows by its strong count who still holds it.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn at(nanoseconds: u64) -> Instant {
+    Instant::from_nanoseconds(nanoseconds)
+}
+
+fn timers(count: usize) -> Vec<Pin<Box<Timer>>> {
+    (0..count).map(|_| Box::pin(Timer::new())).collect()
+}
+
+fn fire(timers: &Timers, now: u64) -> usize {
+    let mut fired = 0;
+    timers.fire(at(now), &mut |waker| {
+        fired += 1;
+        waker.wake();
+    });
+    fired
+}
+
+/// Fires at each moment `next` names, as an idle worker does, until `end`.
+fn run_until(timers: &Timers, end: u64, mut look: impl FnMut(u64)) {
+    while let Some(next) = timers.next().filter(|next| next.nanoseconds() <= end) {
+        fire(timers, next.nanoseconds());
+        look(next.nanoseconds());
+    }
+}
+
+#[test]
+fn every_timer_fires_at_its_moment_and_none_before() {
+    let lengths = [0, 1, 3, 5, 40, 70, 300, 5_000, 70_000, 3_600_000, 1 << 40];
+    let all = Timers::new(1);
+    let nodes = timers(lengths.len());
+    for (node, length) in nodes.iter().zip(lengths) {
+        all.arm(0, node.as_ref(), at(length * MILLISECOND), Waker::noop().clone());
+    }
+    run_until(&all, u64::MAX - 1, |now| {
+        for (node, length) in nodes.iter().zip(lengths) {
+            assert_eq!(node.fired(), length * MILLISECOND <= now, "{length} ms at {now} ns");
+        }
+    });
+    assert!(nodes.iter().all(|node| node.fired() && !node.is_armed()));
+    assert_eq!(all.next(), None);
+}
+
+#[test]
+fn far_timer_is_looked_at_once_per_level() {
+    let all = Timers::new(1);
+    let node = Box::pin(Timer::new());
+    all.arm(0, node.as_ref(), at(3_600_000 * MILLISECOND), Waker::noop().clone());
+    let mut looks = 0;
+    run_until(&all, u64::MAX - 1, |_| looks += 1);
+    assert!(node.fired());
+    assert!(looks <= 5, "{looks} looks");
+}
+
+#[test]
+fn exact_fires_equal_deadlines_in_the_order_of_arming() {
+    let all = Timers::exact();
+    let nodes = timers(100);
+    let order = Arc::new(Mutex::new(Vec::new()));
+    struct Note(usize, Arc<Mutex<Vec<usize>>>);
+    impl Wake for Note {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().push(self.0);
+        }
+    }
+    for (index, node) in nodes.iter().enumerate() {
+        let moment = at((index as u64 % 3) * 1_000 * MILLISECOND);
+        let waker = Waker::from(Arc::new(Note(index, order.clone())));
+        all.arm(0, node.as_ref(), moment, waker);
+    }
+    assert_eq!(all.next(), Some(at(0)));
+    fire(&all, 2_000 * MILLISECOND);
+    let mut expected: Vec<usize> = (0..100).collect();
+    expected.sort_by_key(|index| index % 3);
+    assert_eq!(*order.lock(), expected);
+    assert_eq!(all.next(), None);
+}
+
+#[test]
+fn exact_forgets_the_moment_of_a_disarmed_timer() {
+    let all = Timers::exact();
+    let nodes = timers(2);
+    all.arm(0, nodes[0].as_ref(), at(5), Waker::noop().clone());
+    all.arm(0, nodes[1].as_ref(), at(7), Waker::noop().clone());
+    all.disarm(nodes[0].as_ref());
+    assert_eq!(all.next(), Some(at(7)));
+    all.disarm(nodes[1].as_ref());
+    assert_eq!(all.next(), None);
+}
+
+#[test]
+fn never_is_armed_and_never_fires() {
+    let all = Timers::new(1);
+    let node = Box::pin(Timer::new());
+    let count = Arc::new(Count::default());
+    assert!(!all.arm(0, node.as_ref(), Instant::NEVER, Waker::from(count.clone())));
+    assert!(node.is_armed() && !node.fired());
+    assert_eq!(all.next(), None);
+    all.update_waker(node.as_ref(), Waker::noop());
+    assert_eq!(fire(&all, u64::MAX), 0);
+    all.disarm(node.as_ref());
+    all.disarm(node.as_ref());
+    assert!(!node.is_armed() && !node.fired());
+    all.arm(0, node.as_ref(), at(1), Waker::noop().clone());
+    assert_eq!(fire(&all, 1), 1);
+}
+
+#[test]
+fn disarming_drops_the_waker_and_the_timer_stays_silent() {
+    for moment in [MILLISECOND, 50 * MILLISECOND, 3_600_000 * MILLISECOND] {
+        let all = Timers::new(1);
+        let node = Box::pin(Timer::new());
+        let count = Arc::new(Count::default());
+        all.arm(0, node.as_ref(), at(moment), Waker::from(count.clone()));
+        all.disarm(node.as_ref());
+        assert_eq!(Arc::strong_count(&count), 1);
+        assert_eq!(fire(&all, u64::MAX - 1), 0);
+        assert!(!node.fired());
+        assert_eq!(all.next(), None, "looked at once, nothing is left");
+    }
+}
+
+#[test]
+fn arming_again_moves_the_timer() {
+    let all = Timers::new(1);
+    let node = Box::pin(Timer::new());
+    for moment in [90_000, 2, 70, Instant::NEVER.nanoseconds() / MILLISECOND, 40] {
+        all.arm(0, node.as_ref(), at(moment * MILLISECOND), Waker::noop().clone());
+    }
+    assert_eq!(fire(&all, 40 * MILLISECOND - 1), 0);
+    assert_eq!(fire(&all, 40 * MILLISECOND), 1);
+    all.arm(0, node.as_ref(), at(90 * MILLISECOND), Waker::noop().clone());
+    assert!(!node.fired());
+    assert_eq!(fire(&all, 90_000 * MILLISECOND), 1);
+}
+
+#[test]
+fn updated_waker_is_the_one_that_is_woken() {
+    for moment in [MILLISECOND, 50 * MILLISECOND] {
+        let all = Timers::new(1);
+        let node = Box::pin(Timer::new());
+        let (old, new) = (Arc::new(Count::default()), Arc::new(Count::default()));
+        all.arm(0, node.as_ref(), at(moment), Waker::from(old.clone()));
+        all.update_waker(node.as_ref(), &Waker::from(new.clone()));
+        assert_eq!(Arc::strong_count(&old), 1);
+        fire(&all, moment);
+        assert_eq!(new.0.load(Ordering::Relaxed), 1);
+        all.update_waker(node.as_ref(), &Waker::from(old.clone()));
+        assert_eq!(Arc::strong_count(&old), 1, "a fired timer keeps nothing");
+    }
+}
+
+#[test]
+fn arming_says_when_the_next_moment_gets_earlier() {
+    let all = Timers::new(1);
+    let nodes = timers(4);
+    let arm = |index: usize, moment| {
+        all.arm(0, nodes[index].as_ref(), at(moment * MILLISECOND), Waker::noop().clone())
+    };
+    assert!(arm(0, 50_000));
+    assert!(!arm(1, 90_000));
+    assert!(arm(2, 20));
+    assert!(arm(3, 1));
+    nodes.iter().for_each(|node| all.disarm(node.as_ref()));
+}
+
+#[test]
+fn panicking_sink_does_not_silence_the_others() {
+    let all = Timers::exact();
+    let nodes = timers(3);
+    nodes.iter().for_each(|node| {
+        all.arm(0, node.as_ref(), at(1), Waker::noop().clone());
+    });
+    let mut calls = 0;
+    all.fire(at(1), &mut |_| {
+        calls += 1;
+        if calls == 1 {
+            std::panic::resume_unwind(Box::new(()));
+        }
+    });
+    assert_eq!(calls, 3);
+}
+
+/// A random number of random magnitude.
+fn up_to(random: &mut fastrand::Rng, bits: u32) -> u64 {
+    let magnitude = random.u32(1..bits);
+    random.u64(..1 << magnitude)
+}
+
+/// Random arming, disarming and passing of time, compared with a sorted set.
+#[test]
+fn any_program_fires_what_a_sorted_set_would() {
+    let (rounds, steps) = if cfg!(miri) { (3, 200) } else { (200, 2_000) };
+    for seed in 0..rounds {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let all = if seed % 4 == 0 { Timers::exact() } else { Timers::new(2) };
+        let nodes = timers(50);
+        let mut armed = BTreeSet::new();
+        let mut deadlines = vec![None::<u64>; nodes.len()];
+        let mut now = up_to(&mut random, 50);
+        for _ in 0..steps {
+            let index = random.usize(..nodes.len());
+            let node = nodes[index].as_ref();
+            if let Some(before) = deadlines[index].take() {
+                armed.remove(&(before, index));
+            }
+            if random.u8(..4) == 0 {
+                all.disarm(node);
+            } else {
+                let moment = now + up_to(&mut random, 45);
+                all.arm(random.usize(..4), node, at(moment), Waker::noop().clone());
+                armed.insert((moment, index));
+                deadlines[index] = Some(moment);
+            }
+            if random.u8(..4) == 0 {
+                now += up_to(&mut random, 42);
+                let due = armed.iter().take_while(|entry| entry.0 <= now).count();
+                assert_eq!(fire(&all, now), due, "seed {seed}");
+                for _ in 0..due {
+                    let (_, index) = armed.pop_first().unwrap();
+                    assert!(nodes[index].fired());
+                    deadlines[index] = None;
+                }
+            }
+            let first = armed.first().map(|entry| at(entry.0));
+            assert!(first.is_none() || all.next() <= first, "seed {seed}");
+        }
+        nodes.iter().for_each(|node| all.disarm(node.as_ref()));
+    }
+}

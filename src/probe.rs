@@ -1,0 +1,59 @@
+//! Every event that a running program reports, one named function each.
+//!
+//! They go to `tracing`, target `filch::task`. Nobody listening costs one branch: the events are
+//! built behind the level check of `tracing` itself.
+
+use std::fmt::Display;
+use std::panic::Location;
+
+use crate::error::Error;
+
+/// A task was made.
+pub(crate) fn spawned(task: u64, place: &'static Location<'static>) {
+    tracing::debug!(target: "filch::task", task, %place, "spawned");
+}
+
+/// A poll of the task begins.
+pub(crate) fn polled(task: u64) {
+    tracing::trace!(target: "filch::task", task, "polled");
+}
+
+/// The task ended with a value.
+pub(crate) fn finished(task: u64) {
+    tracing::debug!(target: "filch::task", task, "finished");
+}
+
+/// The task ended with an error; `probe` does not know yet whether somebody will look at it.
+pub(crate) fn failed(task: u64, error: &Error) {
+    tracing::debug!(target: "filch::task", task, %error, "failed");
+}
+
+/// The task ended cancelled.
+pub(crate) fn cancelled(task: u64) {
+    tracing::debug!(target: "filch::task", task, "cancelled");
+}
+
+/// The task panicked; the panic is its error.
+pub(crate) fn panicked(task: u64, place: &'static Location<'static>, error: &Error) {
+    tracing::error!(target: "filch::task", task, %place, %error, "task panicked");
+}
+
+/// The last holder of a failed task is gone, and nobody ever looked at its error (DBG-06).
+pub(crate) fn error_never_retrieved(task: u64, place: &'static Location<'static>, error: &Error) {
+    tracing::error!(target: "filch::task", task, %place, %error, "error was never retrieved");
+}
+
+/// Code that a task left behind, a callback or a value's destructor, panicked.
+pub(crate) fn stray_panic(what: &'static str, error: &Error) {
+    tracing::error!(target: "filch::task", what, %error, "stray panic contained");
+}
+
+/// The runtime ends and this task will not.
+pub(crate) fn refuses_to_end(task: u64, name: &str, place: impl Display) {
+    tracing::error!(target: "filch::runtime", task, name, %place, "task refuses to end");
+}
+
+/// The runtime ends and this thread will not.
+pub(crate) fn left_behind(what: &'static str, number: usize) {
+    tracing::error!(target: "filch::runtime", what, number, "left behind at shutdown");
+}

@@ -1,0 +1,180 @@
+//! Every setting of a runtime, its default and its limit.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::blocking::Pool;
+use crate::reactor::Reactor;
+use crate::runtime::engine::Engine;
+use crate::runtime::handle::Handle;
+use crate::runtime::run::Runtime;
+use crate::scheduler::Shared;
+use crate::sys::{Arc, thread};
+use crate::task::memory::{Home, Kind};
+
+/// More workers than this are a mistake.
+const MOST_WORKERS: usize = 1024;
+/// More blocking threads than this are a mistake.
+const MOST_BLOCKING: usize = 1 << 16;
+
+/// The settings of a [`Runtime`].
+///
+/// # Examples
+///
+/// ```
+/// let runtime = filch::Runtime::builder().workers(2).thread_name("web").build().unwrap();
+/// assert_eq!(runtime.handle().workers(), 2);
+///
+/// let error = filch::Runtime::builder().workers(0).build().unwrap_err();
+/// assert_eq!(error.to_string(), "workers = 0: a runtime needs at least one worker");
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder {
+    workers: Option<usize>,
+    thread_name: String,
+    blocking_threads: usize,
+    blocking_idle: Duration,
+    grace: Duration,
+}
+
+/// Why a runtime could not be built.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A setting makes no sense.
+    Setting {
+        /// The setting, as the builder's method is called.
+        name: &'static str,
+        /// What it was set to.
+        value: String,
+        /// What is wrong with that.
+        why: &'static str,
+    },
+    /// The system gave no poller for I/O.
+    Poller(std::io::Error),
+    /// The system gave no thread for a worker.
+    Thread(std::io::Error),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::Setting { name, value, why } => write!(f, "{name} = {value}: {why}"),
+            BuildError::Poller(error) => write!(f, "cannot make a poller: {error}"),
+            BuildError::Thread(error) => write!(f, "cannot start a worker: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            BuildError::Setting { .. } => None,
+            BuildError::Poller(error) | BuildError::Thread(error) => Some(error),
+        }
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Builder {
+            workers: None,
+            thread_name: "filch".to_owned(),
+            blocking_threads: 512,
+            blocking_idle: Duration::from_secs(10),
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Builder {
+    /// Sets how many threads run tasks: 1 to 1024. Default: one per core that this process may
+    /// use, a container's quota respected.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Sets what the runtime's threads are called, before a dash and a number. Default: `filch`.
+    pub fn thread_name(mut self, name: impl Into<String>) -> Self {
+        self.thread_name = name.into();
+        self
+    }
+
+    /// Sets how many threads at most run closures of [`to_thread`](crate::to_thread): 1 to 65536.
+    /// They are started when needed. Default: 512.
+    pub fn blocking_threads(mut self, limit: usize) -> Self {
+        self.blocking_threads = limit;
+        self
+    }
+
+    /// Sets how long such a thread stays without work. Default: 10 s.
+    pub fn blocking_idle(mut self, time: Duration) -> Self {
+        self.blocking_idle = time;
+        self
+    }
+
+    /// Sets how long, at the end, cancelled tasks may take to clean up before they are named in
+    /// the log and dropped. Default: 10 s.
+    pub fn grace(mut self, time: Duration) -> Self {
+        self.grace = time;
+        self
+    }
+
+    fn check(&self, workers: usize) -> Result<(), BuildError> {
+        let wrong = |name, value: String, why| Err(BuildError::Setting { name, value, why });
+        if workers == 0 {
+            return wrong("workers", "0".into(), "a runtime needs at least one worker");
+        }
+        if workers > MOST_WORKERS {
+            return wrong("workers", workers.to_string(), "more than 1024");
+        }
+        if self.blocking_threads == 0 {
+            return wrong("blocking_threads", "0".into(), "`to_thread` needs at least one thread");
+        }
+        if self.blocking_threads > MOST_BLOCKING {
+            return wrong("blocking_threads", self.blocking_threads.to_string(), "more than 65536");
+        }
+        if self.thread_name.contains('\0') {
+            return wrong("thread_name", format!("{:?}", self.thread_name), "it contains a NUL");
+        }
+        Ok(())
+    }
+
+    /// Starts the runtime.
+    ///
+    /// # Errors
+    /// [`BuildError`]: a setting makes no sense, or the system gave no poller or no thread.
+    pub fn build(self) -> Result<Runtime, BuildError> {
+        let workers = self.workers.unwrap_or_else(num_cpus::get);
+        self.check(workers)?;
+        let reactor = Arc::new(Reactor::new(workers).map_err(BuildError::Poller)?);
+        let (shared, bodies) = Shared::new(Box::new(reactor.clone()), workers);
+        let pool = Pool::new(self.blocking_threads, self.blocking_idle, &self.thread_name);
+        let home = |kind| Home::new(Box::new(shared.clone()), kind);
+        let homes = (0..workers).map(|_| home(Kind::Worker)).chain([home(Kind::Shared)]).collect();
+        let engine = Arc::new(Engine::new(shared.clone(), reactor, pool, homes));
+        let runtime = Runtime::new_over(engine.clone(), self.grace);
+        for (number, body) in bodies.into_iter().enumerate() {
+            let name = format!("{}-{number}", self.thread_name);
+            let on_thread = engine.clone();
+            engine.expect_worker();
+            let started = thread::Builder::new()
+                .name(name)
+                .spawn(move || on_thread.work(number, body));
+            if let Err(error) = started {
+                // Dropping the runtime ends the workers that did start.
+                engine.worker_is_gone();
+                return Err(BuildError::Thread(error));
+            }
+        }
+        Ok(runtime)
+    }
+}
+
+impl Handle {
+    pub(crate) fn threads(engine: Arc<Engine>) -> Self {
+        Handle(crate::runtime::handle::Which::Threads(engine))
+    }
+}

@@ -1,0 +1,201 @@
+//! The engine of real threads: scheduler, reactor, blocking pool, and the homes of its tasks.
+
+use std::time::Duration;
+
+use crate::blocking::Pool;
+use crate::probe;
+use crate::reactor::Reactor;
+use crate::runtime::handle::Handle;
+use crate::scheduler::Shared;
+use crate::sys::{Arc, AtomicBool, Condvar, Mutex, Ordering, fence};
+use crate::task::live;
+use crate::task::memory::{Home, HomeHandle};
+use crate::task::raw::TaskRef;
+
+/// What the threads of one runtime share, and its handles hold.
+pub(crate) struct Engine {
+    shared: Arc<Shared>,
+    reactor: Arc<Reactor>,
+    blocking: Pool,
+    /// One for each worker, then one that all other threads share.
+    homes: Vec<HomeHandle>,
+    /// Main tasks: they belong to the threads that block on them.
+    mains: Mutex<Vec<TaskRef>>,
+    closed: AtomicBool,
+    /// Worker threads that have not returned.
+    running: Mutex<usize>,
+    returned: Condvar,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        reactor: Arc<Reactor>,
+        blocking: Pool,
+        homes: Vec<HomeHandle>,
+    ) -> Self {
+        Engine {
+            shared,
+            reactor,
+            blocking,
+            homes,
+            mains: Mutex::new(Vec::new()),
+            closed: AtomicBool::new(false),
+            running: Mutex::new(0),
+            returned: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn reactor(&self) -> &Arc<Reactor> {
+        &self.reactor
+    }
+
+    pub(crate) fn blocking(&self) -> &Pool {
+        &self.blocking
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.homes.len() - 1
+    }
+
+    /// This thread's home here, if it is one of the workers; else the one for all others.
+    pub(crate) fn home(&self) -> &Home {
+        let mine = Home::current();
+        let workers = &self.homes[..self.workers()];
+        let mine = workers.iter().find(|home| Some(home.pointer()) == mine);
+        mine.unwrap_or(&self.homes[self.workers()])
+    }
+
+    /// The unfinished tasks, in the order of their ids.
+    pub(crate) fn live(&self) -> Vec<TaskRef> {
+        let mut tasks = live::tasks(self.homes.iter().map(|home| &**home));
+        tasks.extend(self.mains.lock().iter().filter(|main| !main.is_finished()).cloned());
+        tasks.sort_by_key(TaskRef::id);
+        tasks
+    }
+
+    pub(crate) fn add_main(&self, main: TaskRef) {
+        self.mains.lock().push(main);
+    }
+
+    pub(crate) fn remove_main(&self, main: &TaskRef) {
+        self.mains.lock().retain(|other| other != main);
+    }
+
+    // ---- threads ---------------------------------------------------------------------------
+
+    /// What the thread of worker `number` does, from its start to its end.
+    pub(crate) fn work(self: Arc<Self>, number: usize, worker: crate::scheduler::Worker) {
+        let _returns = Returns(self.clone());
+        let _current = Handle::threads(self.clone()).enter();
+        let _home = Home::enter(&self.homes[number]);
+        worker.run();
+    }
+
+    /// A worker's thread is about to be started.
+    pub(crate) fn expect_worker(&self) {
+        *self.running.lock() += 1;
+    }
+
+    /// The expected thread could not be started.
+    pub(crate) fn worker_is_gone(&self) {
+        *self.running.lock() -= 1;
+        self.returned.notify_all();
+    }
+
+    // ---- the end ---------------------------------------------------------------------------
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Ends everything: cancels what is left and awaits it, names what will not end within
+    /// `grace`, stops the workers, and drops what survives on this thread.
+    pub(crate) fn shut_down(&self, grace: Duration) {
+        self.closed.store(true, Ordering::Release);
+        // A spawn that saw the runtime open and the walk that follows: one sees the other.
+        fence(Ordering::SeqCst);
+        if !self.cancel_all(grace) {
+            for task in self.live() {
+                probe::refuses_to_end(task.header().id(), &task.name(), task.location());
+            }
+        }
+        self.shared.stop();
+        let left = self.wait_for_workers(grace.min(Duration::from_secs(1)));
+        if left > 0 {
+            probe::left_behind("workers", left);
+        }
+        self.kill_all();
+        let left = self.blocking.shut_down(grace.min(Duration::from_secs(1)));
+        if left > 0 {
+            probe::left_behind("blocking threads", left);
+        }
+    }
+
+    /// Asks every task to end, and waits until all have, or `grace` has passed (false).
+    fn cancel_all(&self, grace: Duration) -> bool {
+        let pending = Arc::new((Mutex::new(0usize), Condvar::new()));
+        let tasks = self.live();
+        *pending.0.lock() = tasks.len();
+        for task in &tasks {
+            let pending = pending.clone();
+            task.add_done_callback(move |_| {
+                *pending.0.lock() -= 1;
+                pending.1.notify_all();
+            });
+            task.cancel();
+        }
+        drop(tasks);
+        let mut count = pending.0.lock();
+        while *count > 0 {
+            let (next, passed) = pending.1.wait_for(count, grace);
+            count = next;
+            if passed {
+                return *count == 0;
+            }
+        }
+        true
+    }
+
+    fn wait_for_workers(&self, limit: Duration) -> usize {
+        let mut running = self.running.lock();
+        while *running > 0 {
+            let (next, passed) = self.returned.wait_for(running, limit);
+            running = next;
+            if passed {
+                break;
+            }
+        }
+        *running
+    }
+
+    /// Drops what is left where no worker runs any more. Main tasks are their threads' business.
+    fn kill_all(&self) {
+        loop {
+            let mut found = false;
+            while let Some(task) = self.shared.next_leftover() {
+                task.kill();
+                found = true;
+            }
+            for task in live::tasks(self.homes.iter().map(|home| &**home)) {
+                found |= task.kill();
+            }
+            if !found {
+                return;
+            }
+        }
+    }
+}
+
+/// Tells the engine that a worker's thread is over, however it ended.
+struct Returns(Arc<Engine>);
+
+impl Drop for Returns {
+    fn drop(&mut self) {
+        self.0.worker_is_gone();
+    }
+}

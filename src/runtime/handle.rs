@@ -1,0 +1,189 @@
+//! The handle of a runtime, threads or simulation: spawn, timers, who is current.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::Waker;
+
+use crate::driver::clock::Instant;
+use crate::driver::timers::{Timer, Timers};
+use crate::error::{Outcome, Result};
+use crate::reactor::Reactor;
+use crate::runtime::engine::Engine;
+use crate::simulated::World;
+use crate::sys::{Arc, thread_local};
+use crate::task::handle::Task;
+use crate::task::memory::Home;
+use crate::task::raw::TaskRef;
+
+thread_local! {
+    /// The runtime that this thread works for, or has entered.
+    static CURRENT: RefCell<Option<Handle>> = const { RefCell::new(None) };
+}
+
+/// A handle to a runtime, to be kept and passed on freely.
+///
+/// Inside a runtime, its free functions find it by themselves; a handle is for plain threads and
+/// for programs with several runtimes. It does not keep the runtime running: once that has ended,
+/// what is spawned is dropped and ends cancelled.
+///
+/// # Examples
+///
+/// ```
+/// let runtime = filch::Runtime::new().unwrap();
+/// let handle = runtime.handle();
+/// let sum = std::thread::spawn(move || handle.spawn(async { Ok(1 + 1) }).wait());
+/// assert_eq!(sum.join().unwrap().unwrap(), 2);
+/// ```
+#[derive(Clone)]
+#[doc(alias("loop", "asyncio.get_running_loop"))]
+pub struct Handle(pub(crate) Which);
+
+/// The two engines.
+#[derive(Clone)]
+pub(crate) enum Which {
+    Threads(Arc<Engine>),
+    Sim(Arc<World>),
+}
+
+/// This thread belongs to no runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TryCurrentError(());
+
+impl fmt::Display for TryCurrentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this thread belongs to no runtime")
+    }
+}
+
+impl std::error::Error for TryCurrentError {}
+
+impl Handle {
+    /// Returns the runtime that this thread belongs to.
+    ///
+    /// # Panics
+    /// On a thread that belongs to none: start one with [`run`](crate::run), or call a method of
+    /// a [`Handle`].
+    #[track_caller]
+    pub fn current() -> Handle {
+        Handle::try_current().unwrap_or_else(|_| outside())
+    }
+
+    /// Returns the runtime that this thread belongs to, if it belongs to one.
+    ///
+    /// # Errors
+    /// [`TryCurrentError`] on a thread that belongs to none.
+    pub fn try_current() -> Result<Handle, TryCurrentError> {
+        CURRENT.with(|current| current.borrow().clone()).ok_or(TryCurrentError(()))
+    }
+
+    /// Calls `look` with the present runtime, without cloning the handle.
+    #[track_caller]
+    pub(crate) fn with_current<R>(look: impl FnOnce(&Handle) -> R) -> R {
+        CURRENT.with(|current| match &*current.borrow() {
+            Some(handle) => look(handle),
+            None => outside(),
+        })
+    }
+
+    /// Starts a task in this runtime, from any thread.
+    ///
+    /// See [`spawn`](crate::spawn).
+    #[track_caller]
+    pub fn spawn<F, T>(&self, future: F) -> Task<T>
+    where
+        F: Future<Output: Outcome<Value = T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.start(future, None, std::panic::Location::caller())
+    }
+
+    /// Returns the runtime's unfinished tasks, in the order of their ids.
+    #[doc(alias = "asyncio.all_tasks")]
+    pub fn all_tasks(&self) -> Vec<TaskRef> {
+        match &self.0 {
+            Which::Threads(engine) => engine.live(),
+            Which::Sim(world) => world.live(),
+        }
+    }
+
+    /// Returns how many threads run the tasks: one in a simulation.
+    pub fn workers(&self) -> usize {
+        match &self.0 {
+            Which::Threads(engine) => engine.workers(),
+            Which::Sim(_) => 1,
+        }
+    }
+
+    /// This thread's home in this runtime, or the one that all other threads share.
+    pub(crate) fn home(&self) -> &Home {
+        match &self.0 {
+            Which::Threads(engine) => engine.home(),
+            Which::Sim(world) => world.home(),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        match &self.0 {
+            Which::Threads(engine) => engine.is_closed(),
+            Which::Sim(world) => world.is_closed(),
+        }
+    }
+
+    pub(crate) fn arm(&self, timer: Pin<&Timer>, at: Instant, waker: Waker) {
+        match &self.0 {
+            Which::Threads(engine) => engine.shared().arm(timer, at, waker),
+            Which::Sim(world) => world.arm(timer, at, waker),
+        }
+    }
+
+    pub(crate) fn timers(&self) -> &Timers {
+        match &self.0 {
+            Which::Threads(engine) => engine.shared().timers(),
+            Which::Sim(world) => world.timers(),
+        }
+    }
+
+    /// What sockets are registered with.
+    pub(crate) fn reactor(&self) -> io::Result<&Arc<Reactor>> {
+        match &self.0 {
+            Which::Threads(engine) => Ok(engine.reactor()),
+            Which::Sim(_) => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, "a simulation has no sockets yet"))
+            }
+        }
+    }
+
+    /// Makes this the thread's runtime until the guard is dropped.
+    pub(crate) fn enter(&self) -> Entered {
+        Entered(CURRENT.with(|current| current.replace(Some(self.clone()))))
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let engine = match &self.0 {
+            Which::Threads(engine) => "threads",
+            Which::Sim(_) => "simulation",
+        };
+        f.debug_tuple("Handle").field(&engine).finish()
+    }
+}
+
+#[track_caller]
+fn outside() -> ! {
+    panic!(
+        "this thread belongs to no runtime: call this inside `filch::run` or \
+         `Runtime::block_on`, or use a `Handle`"
+    )
+}
+
+/// While it lives, the thread belongs to a runtime; then to the one before, if any.
+pub(crate) struct Entered(Option<Handle>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.with(|current| current.replace(self.0.take()));
+    }
+}

@@ -1,0 +1,234 @@
+//! Running a program: main task in, result out, all closed.
+
+use std::panic::Location;
+use std::time::Duration;
+
+use crate::error::{Outcome, Result};
+use crate::runtime::builder::{BuildError, Builder};
+use crate::runtime::engine::Engine;
+use crate::runtime::handle::{Handle, Which};
+use crate::sys::{Arc, Condvar, Mutex, spin_loop, thread};
+use crate::task::current;
+use crate::task::handle::Task;
+use crate::task::memory::{Home, Kind};
+use crate::task::raw::{self, First};
+use crate::task::{Job, Runnable, Schedule, Why};
+
+/// A set of worker threads that run tasks, with all that belongs to them.
+///
+/// Dropping it ends it: what is left is cancelled, cleans up and is awaited; what still refuses
+/// after the grace period is named in the log and dropped. Several may live in one process.
+///
+/// # Examples
+///
+/// ```
+/// let runtime = filch::Runtime::new().unwrap();
+/// let sum = runtime.block_on(async {
+///     let task = filch::spawn(async { Ok(20) });
+///     Ok(task.await? + 22)
+/// });
+/// assert_eq!(sum.unwrap(), 42);
+/// ```
+#[derive(Debug)]
+#[doc(alias("asyncio.Runner", "new_event_loop"))]
+pub struct Runtime {
+    handle: Handle,
+    grace: Duration,
+}
+
+/// Runs a program on a runtime of its own, to its end: `asyncio.run`.
+///
+/// The main future is a task, polled on this thread; it need not be `Send`. When it has ended,
+/// whatever tasks are left are cancelled, clean up and are awaited (RUN-03).
+///
+/// # Errors
+/// What `main` ends with; or a [`BuildError`], if the runtime cannot be started.
+///
+/// # Panics
+/// Inside a task: await the future there, or spawn it.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// filch::run(async {
+///     filch::sleep(Duration::from_millis(1)).await;
+///     println!("hello");
+/// })
+/// .unwrap();
+/// ```
+#[track_caller]
+#[doc(alias("asyncio.run", "main"))]
+pub fn run<F, T>(main: F) -> Result<T>
+where
+    F: Future<Output: Outcome<Value = T>>,
+{
+    refuse_inside_task("run");
+    let runtime = Runtime::new()?;
+    runtime.block_on(main)
+}
+
+#[track_caller]
+fn refuse_inside_task(what: &str) {
+    assert!(
+        !current::is_polling(),
+        "`{what}` inside a task would block its worker: await the future, or spawn it"
+    );
+}
+
+impl Runtime {
+    /// Starts a runtime with default settings.
+    ///
+    /// # Errors
+    /// As of [`Builder::build`].
+    pub fn new() -> Result<Runtime, BuildError> {
+        Runtime::builder().build()
+    }
+
+    /// Begins a runtime with settings of its own.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new_over(engine: Arc<Engine>, grace: Duration) -> Self {
+        Runtime { handle: Handle::threads(engine), grace }
+    }
+
+    /// Returns a handle, for other threads.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Runs a future to its end, blocking this thread: `run_until_complete`.
+    ///
+    /// The future is a task: it can be cancelled, and is listed among the others; only this thread
+    /// polls it, so it need not be `Send`, and may borrow. Tasks that it leaves behind run on.
+    ///
+    /// # Errors
+    /// What the future ends with.
+    ///
+    /// # Panics
+    /// Inside a task: await the future there, or spawn it.
+    #[track_caller]
+    pub fn block_on<F, T>(&self, main: F) -> Result<T>
+    where
+        F: Future<Output: Outcome<Value = T>>,
+    {
+        refuse_inside_task("block_on");
+        let location = Location::caller();
+        let desk = Arc::new(Desk::new());
+        let home = Home::new(Box::new(Post(desk.clone())), Kind::Shared);
+        let _entered = self.handle.enter();
+        // SAFETY: the task is polled and dropped on this thread only, and has ended before this
+        // call, and with it all that `main` borrows, does: `Seat` sees to that.
+        let (runnable, task) = unsafe { raw::new(&home, main, location, First::Queued) };
+        // SAFETY: `task` was made just now, with this type of value.
+        let task = unsafe { Task::new(task) };
+        let seat = Seat { engine: self.engine(), desk: &desk, task: Some(task) };
+        seat.engine.add_main(seat.task().task_ref());
+        runnable.queue();
+        seat.wait()
+    }
+
+    fn engine(&self) -> &Arc<Engine> {
+        match &self.handle.0 {
+            Which::Threads(engine) => engine,
+            Which::Sim(_) => unreachable!("a runtime has threads"),
+        }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        let (engine, grace) = (self.engine().clone(), self.grace);
+        if !current::is_polling() {
+            return engine.shut_down(grace);
+        }
+        // A task that drops a runtime, perhaps its own, must not wait for itself.
+        let end = engine.clone();
+        let ender = thread::Builder::new().name("filch-end".to_owned());
+        if ender.spawn(move || end.shut_down(grace)).is_err() {
+            engine.shut_down(Duration::ZERO);
+        }
+    }
+}
+
+/// Where the main task lies when it is to be polled; one place, since it is there once at most.
+struct Desk {
+    task: Mutex<Option<Runnable>>,
+    put: Condvar,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Desk { task: Mutex::new(None), put: Condvar::new() }
+    }
+
+    /// Takes the main task, after a short spin: who wakes it is often about to.
+    fn take(&self) -> Runnable {
+        for round in 0..100 {
+            if let Some(task) = self.task.try_lock().and_then(|mut task| task.take()) {
+                return task;
+            }
+            if round % 8 == 7 { thread::yield_now() } else { spin_loop() }
+        }
+        let mut task = self.task.lock();
+        loop {
+            if let Some(task) = task.take() {
+                return task;
+            }
+            task = self.put.wait(task);
+        }
+    }
+}
+
+/// How the main task gets onto its desk.
+struct Post(Arc<Desk>);
+
+impl Schedule for Post {
+    fn schedule(&self, task: Runnable, _why: Why) {
+        *self.0.task.lock() = Some(task);
+        self.0.put.notify_one();
+    }
+
+    fn job(&self, job: Job) {
+        job();
+    }
+}
+
+/// The thread that blocks on a main task.
+struct Seat<'a, T> {
+    engine: &'a Engine,
+    desk: &'a Desk,
+    task: Option<Task<T>>,
+}
+
+impl<T> Seat<'_, T> {
+    fn task(&self) -> &Task<T> {
+        self.task.as_ref().expect("it is taken only at the end")
+    }
+
+    fn wait(mut self) -> Result<T> {
+        while !self.task().is_finished() {
+            self.desk.take().run();
+        }
+        self.task.take().map(|task| {
+            self.engine.remove_main(&task);
+            task.outcome()
+        })
+        .expect("it is taken only here")
+    }
+}
+
+impl<T> Drop for Seat<'_, T> {
+    /// Only if something here panicked: the main task may not outlive this.
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            self.engine.remove_main(&task);
+            while !task.is_finished() {
+                self.desk.take().kill();
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! How tasks are started: from a queue, or here and now.
+
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::error::Outcome;
+use crate::runtime::Handle;
+use crate::task::current;
+use crate::task::handle::Task;
+use crate::task::raw::{self, First, TaskRef};
+
+/// Starts a task: queues its first poll and returns at once (TASK-01).
+///
+/// The future ends with [`Result<T>`](crate::Result), `()` or `!`; an error or a panic in it is
+/// the task's outcome, and nobody else's business.
+///
+/// # Panics
+/// Outside a runtime. (In a runtime that is ending, the future is dropped, and the task ends
+/// cancelled.)
+///
+/// # Examples
+///
+/// ```
+/// filch::sim::run(0, async {
+///     let task = filch::spawn(async { Ok(std::fs::read("/no/such/file")?) });
+///     assert!(task.await.unwrap_err().is::<std::io::Error>());
+///     Ok(())
+/// }).unwrap();
+/// ```
+#[track_caller]
+#[doc(alias("asyncio.create_task", "asyncio.ensure_future"))]
+pub fn spawn<F, T>(future: F) -> Task<T>
+where
+    F: Future<Output: Outcome<Value = T>> + Send + 'static,
+    T: Send + 'static,
+{
+    let location = Location::caller();
+    Handle::with_current(|handle| handle.start(future, None, location))
+}
+
+/// Starts a task by running it at once, up to its first suspension (EAG-01).
+///
+/// If it ends there, it was never queued. Inside it, it is the current task; afterwards the
+/// caller is again (EAG-06). Eager starts nest at most 64 deep; beyond that, they are queued.
+///
+/// # Panics
+/// Outside a runtime.
+///
+/// # Examples
+///
+/// ```
+/// filch::sim::run(0, async {
+///     let task = filch::spawn_eager(async { Ok(1) });
+///     assert!(task.is_finished());
+///     Ok(())
+/// }).unwrap();
+/// ```
+#[track_caller]
+#[doc(alias("asyncio.eager_task_factory", "eager_start"))]
+pub fn spawn_eager<F, T>(future: F) -> Task<T>
+where
+    F: Future<Output: Outcome<Value = T>> + Send + 'static,
+    T: Send + 'static,
+{
+    let location = Location::caller();
+    Handle::current().start_eagerly(future, None, location)
+}
+
+/// Returns the unfinished tasks of this thread's runtime, in the order of their spawning.
+///
+/// # Panics
+/// Outside a runtime.
+#[track_caller]
+#[doc(alias = "asyncio.all_tasks")]
+pub fn all_tasks() -> Vec<TaskRef> {
+    Handle::current().all_tasks()
+}
+
+/// A task to be started, with what is to be known of it.
+///
+/// # Examples
+///
+/// ```
+/// filch::sim::run(0, async {
+///     let task = filch::TaskBuilder::new().name("reader").spawn(async {});
+///     assert_eq!(task.name(), "reader");
+///     Ok(())
+/// }).unwrap();
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use = "a builder starts nothing until `spawn`"]
+pub struct TaskBuilder {
+    name: Option<String>,
+}
+
+impl TaskBuilder {
+    /// Begins a task without a name of its own.
+    pub fn new() -> Self {
+        TaskBuilder::default()
+    }
+
+    /// Names the task, for logs and reports.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Starts it as [`spawn`] does.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    #[track_caller]
+    pub fn spawn<F, T>(self, future: F) -> Task<T>
+    where
+        F: Future<Output: Outcome<Value = T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let location = Location::caller();
+        Handle::with_current(|handle| handle.start(future, self.name, location))
+    }
+
+    /// Starts it as [`spawn_eager`] does.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    #[track_caller]
+    pub fn spawn_eager<F, T>(self, future: F) -> Task<T>
+    where
+        F: Future<Output: Outcome<Value = T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let location = Location::caller();
+        Handle::current().start_eagerly(future, self.name, location)
+    }
+}
+
+impl Handle {
+    pub(crate) fn start<F, T>(
+        &self,
+        future: F,
+        name: Option<String>,
+        location: &'static Location<'static>,
+    ) -> Task<T>
+    where
+        F: Future<Output: Outcome<Value = T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let first = if self.is_closed() { First::Eager } else { First::Queued };
+        // SAFETY: the future and its value are `Send` and own all they use.
+        let (runnable, task) = unsafe { raw::new(self.home(), future, location, first) };
+        if let Some(name) = name {
+            task.set_name(name);
+        }
+        match first {
+            First::Queued => runnable.queue(),
+            First::Eager => runnable.refuse(),
+        }
+        // SAFETY: `task` is the reference made with it, and `T` the type of its value.
+        unsafe { Task::new(task) }
+    }
+
+    fn start_eagerly<F, T>(
+        &self,
+        future: F,
+        name: Option<String>,
+        location: &'static Location<'static>,
+    ) -> Task<T>
+    where
+        F: Future<Output: Outcome<Value = T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        if self.is_closed() || !current::may_nest() {
+            return self.start(future, name, location);
+        }
+        // SAFETY: as in `start`.
+        let (runnable, task) = unsafe { raw::new(self.home(), future, location, First::Eager) };
+        if let Some(name) = name {
+            task.set_name(name);
+        }
+        runnable.run_eagerly();
+        // SAFETY: as in `start`.
+        unsafe { Task::new(task) }
+    }
+}
+
+/// Lets everything else that is ready run first (TASK-08).
+///
+/// # Examples
+///
+/// ```
+/// # filch::sim::run(0, async {
+/// filch::yield_now().await;
+/// # Ok(())
+/// # }).unwrap();
+/// ```
+#[doc(alias = "asyncio.sleep(0)")]
+pub fn yield_now() -> YieldNow {
+    YieldNow { yielded: false }
+}
+
+/// The future of [`yield_now`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are polled"]
+pub struct YieldNow {
+    yielded: bool,
+}
+
+impl Future for YieldNow {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

@@ -1,0 +1,225 @@
+//! Timeouts: an alarm, and a cancel scope that turns its going off into an error.
+//!
+//! The alarm only wakes the task. The scope's next poll sees that it went off and makes a request
+//! of its own, which concerns what is inside and nothing else. If the inside ends by it, and
+//! nobody else asked the task to end meanwhile, the error is a timeout (TMO-06); else the request
+//! goes its way.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use crate::driver::clock::Instant;
+use crate::error::{Cancelled, Elapsed, Error, Message, Outcome, Result};
+use crate::runtime::alarm::Alarm;
+use crate::task::current;
+use crate::task::unwind::{Exit, Scoped, Sort, by_error, by_nothing};
+
+pin_project! {
+    /// A future under an alarm.
+    #[derive(Debug)]
+    pub(super) struct Timed<F> {
+        #[pin]
+        pub(super) scoped: Scoped<F>,
+        #[pin]
+        pub(super) alarm: Alarm,
+        pub(super) deadline: Option<Instant>,
+        pub(super) expired: bool,
+    }
+}
+
+/// How a future under an alarm ended.
+pub(super) enum End<T> {
+    Value(T),
+    Expired(Option<Message>),
+    /// Cancelled by somebody else, with no task around that could be unwound.
+    Cancelled(Cancelled),
+}
+
+impl<F: Future> Timed<F> {
+    pub(super) fn new(future: F, deadline: Option<Instant>) -> Self {
+        let (scoped, alarm) = (Scoped::new(future), Alarm::new());
+        Timed { scoped, alarm, deadline, expired: false }
+    }
+
+    /// Polls the future, the alarm being set as it is to be.
+    pub(super) fn poll_set(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        sort: Sort<F::Output>,
+    ) -> Poll<End<F::Output>> {
+        let mut this = self.project();
+        if !*this.expired && this.alarm.fired() {
+            *this.expired = true;
+        }
+        let exit = ready!(this.scoped.poll(context, *this.expired, sort));
+        this.alarm.as_mut().disarm();
+        match exit {
+            Exit::Value(value) => Poll::Ready(End::Value(value)),
+            Exit::Unwound { cancelled, mine: true } => {
+                Poll::Ready(End::Expired(cancelled.into_message()))
+            }
+            Exit::Unwound { cancelled, mine: false } => go_on(cancelled),
+        }
+    }
+
+    /// Sets the alarm if this is the first poll, and keeps it waking the right one.
+    fn poll(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        sort: Sort<F::Output>,
+    ) -> Poll<End<F::Output>> {
+        let this = self.as_mut().project();
+        match *this.deadline {
+            None => {}
+            Some(_) if *this.expired => {}
+            Some(_) if this.alarm.is_armed() => this.alarm.update_waker(context.waker()),
+            Some(deadline) => this.alarm.arm(deadline, context.waker()),
+        }
+        self.poll_set(context, sort)
+    }
+}
+
+impl<F> Timed<F> {
+    /// Has the alarm gone off, now or before?
+    pub(super) fn went_off(&self) -> bool {
+        self.expired || self.alarm.fired()
+    }
+}
+
+/// Lets a request that is not this scope's go on to the scope around.
+fn go_on<T>(cancelled: Cancelled) -> Poll<End<T>> {
+    let mut cancelled = Some(cancelled);
+    let unwound = current::with(|current| {
+        current.unwind(cancelled.take().and_then(Cancelled::into_message));
+    });
+    match (unwound, cancelled) {
+        (None, Some(cancelled)) => Poll::Ready(End::Cancelled(cancelled)),
+        _ => Poll::Pending,
+    }
+}
+
+/// The result of a timeout around what a task may be made of.
+pub(super) fn flatten<T: Outcome>(end: End<T>) -> Result<T::Value> {
+    match end {
+        End::Value(value) => value.into_result(),
+        End::Expired(message) => Err(Error::timeout(message)),
+        End::Cancelled(cancelled) => Err(cancelled.into()),
+    }
+}
+
+pin_project! {
+    /// The future of [`timeout`] and [`timeout_at`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless they are polled"]
+    pub struct Timeout<F> {
+        #[pin]
+        timed: Timed<F>,
+    }
+}
+
+impl<F: Future<Output: Outcome>> Future for Timeout<F> {
+    type Output = Result<<F::Output as Outcome>::Value>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().timed.poll(context, by_error).map(flatten)
+    }
+}
+
+pin_project! {
+    /// The future of [`timeout_any`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless they are polled"]
+    pub struct TimeoutAny<F> {
+        #[pin]
+        timed: Timed<F>,
+    }
+}
+
+impl<F: Future> Future for TimeoutAny<F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let end = ready!(self.project().timed.poll(context, by_nothing));
+        match end {
+            End::Value(value) => Poll::Ready(Ok(value)),
+            // Without a task around, nobody but the alarm can have dropped the inside.
+            End::Expired(_) | End::Cancelled(_) => Poll::Ready(Err(Elapsed::new())),
+        }
+    }
+}
+
+/// Ends `future` if it takes longer than `limit`; `None`: no limit.
+///
+/// The limit counts from this call (TMO-01). It runs out as a request to end, which concerns what
+/// is inside only: `future` may catch it, clean up, with awaits, and even swallow it, in which
+/// case its value counts (TMO-08). A future that never suspends is never interrupted (TMO-17). A
+/// [`Task`](crate::Task) inside is cancelled and waited for, as asyncio's `wait_for` does.
+///
+/// # Errors
+/// A timeout ([`is_timeout`](Error::is_timeout)) if `future` was ended by the limit; else what
+/// `future` ends with.
+///
+/// # Cancellation
+/// A request from elsewhere goes its way, also if the limit ran out meanwhile (TMO-06). Dropped,
+/// it drops `future`, and takes its own request back.
+///
+/// # Panics
+/// If it is polled outside a runtime.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use filch::{sleep, timeout};
+///
+/// # filch::sim::run(0, async {
+/// let slow = async {
+///     sleep(Duration::from_secs(10)).await;
+///     Ok("late")
+/// };
+/// let result = timeout(Duration::from_secs(1), slow).await;
+/// assert!(result.unwrap_err().is_timeout());
+/// # Ok(())
+/// # }).unwrap();
+/// ```
+#[doc(alias("asyncio.timeout", "asyncio.wait_for"))]
+pub fn timeout<F>(limit: impl Into<Option<Duration>>, future: F) -> Timeout<F>
+where
+    F: Future<Output: Outcome>,
+{
+    timeout_at(deadline(limit), future)
+}
+
+/// As [`timeout`], with the moment at which the limit runs out.
+#[doc(alias = "asyncio.timeout_at")]
+pub fn timeout_at<F>(deadline: impl Into<Option<Instant>>, future: F) -> Timeout<F>
+where
+    F: Future<Output: Outcome>,
+{
+    Timeout { timed: Timed::new(future, deadline.into()) }
+}
+
+/// As [`timeout`], around a future with any output.
+///
+/// # Errors
+/// [`Elapsed`] if `future` was ended by the limit.
+///
+/// # Examples
+///
+/// ```
+/// # filch::sim::run(0, async {
+/// let limit = std::time::Duration::from_millis(1);
+/// assert_eq!(filch::timeout_any(limit, async { 42 }).await, Ok(42));
+/// # Ok(())
+/// # }).unwrap();
+/// ```
+pub fn timeout_any<F: Future>(limit: impl Into<Option<Duration>>, future: F) -> TimeoutAny<F> {
+    TimeoutAny { timed: Timed::new(future, deadline(limit)) }
+}
+
+pub(super) fn deadline(limit: impl Into<Option<Duration>>) -> Option<Instant> {
+    limit.into().map(|limit| Instant::now() + limit)
+}

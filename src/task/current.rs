@@ -1,0 +1,261 @@
+//! Which task this thread is polling, and in which of its scopes it is.
+//!
+//! Polls nest, when a task is started eagerly or its future runs another executor: each poll has
+//! its [`Current`] on the stack and puts the outer one back when it ends, also by a panic.
+
+use std::cell::{Cell, RefCell};
+use std::ptr::{self, NonNull};
+use std::task::{Poll, RawWakerVTable, Waker};
+
+use crate::error::{Message, Result};
+use crate::error::Error;
+use crate::sys::thread_local;
+use crate::task::cancel;
+use crate::task::raw::{Header, TaskRef};
+use crate::task::scopes::{Carried, ROOT, Remains, Scopes};
+use crate::task::waker;
+
+thread_local! {
+    static CURRENT: Cell<*const Current> = const { Cell::new(ptr::null()) };
+}
+
+/// How deep eager starts nest before they are scheduled normally instead.
+const DEEPEST: u32 = 64;
+
+/// One poll of one task.
+pub(crate) struct Current {
+    task: NonNull<Header>,
+    scopes: RefCell<Scopes>,
+    /// The scope whose future is being polled.
+    scope: Cell<u32>,
+    /// The waker it is polled with; `None`: the task's own.
+    waker: Cell<Option<Identity>>,
+    depth: u32,
+}
+
+/// Which waker it is; to be compared, never used.
+type Identity = (*const (), *const RawWakerVTable);
+
+/// Where in the scopes a poll stands, and with which waker.
+pub(crate) type Place = (u32, Option<Identity>);
+
+fn identity(waker: &Waker) -> Identity {
+    (waker.data(), waker.vtable())
+}
+
+/// What a poll came to.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    Pending,
+    Value,
+    Failed(Error),
+    Cancelled(Option<Message>),
+}
+
+/// Calls `look` with the poll that this thread is in, if it is in one.
+pub(crate) fn with<R>(look: impl FnOnce(&Current) -> R) -> Option<R> {
+    let current = CURRENT.with(Cell::get);
+    // SAFETY: the pointer is set while the `Current` it leads to is on this thread's stack, below
+    // this call, and taken back before that one goes (`Entered`).
+    unsafe { current.as_ref() }.map(look)
+}
+
+/// The task that this thread is polling.
+///
+/// `None` in a done-callback, in a plain thread, and wherever else no task runs (INTRO-01).
+///
+/// # Examples
+///
+/// ```
+/// let main = async { Ok(filch::current_task().is_some()) };
+/// assert!(filch::sim::run(0, main).unwrap());
+/// assert!(filch::current_task().is_none());
+/// ```
+#[doc(alias = "asyncio.current_task")]
+pub fn current_task() -> Option<TaskRef> {
+    with(Current::task)
+}
+
+/// May one more task be started eagerly, inside the present poll?
+pub(crate) fn may_nest() -> bool {
+    with(|current| current.depth < DEEPEST).unwrap_or(true)
+}
+
+/// Is this thread polling a task?
+pub(crate) fn is_polling() -> bool {
+    !CURRENT.with(Cell::get).is_null()
+}
+
+/// While it lives, its poll is this thread's.
+pub(crate) struct Entered {
+    outer: *const Current,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.with(|current| current.set(self.outer));
+    }
+}
+
+impl Current {
+    pub(crate) fn new(task: NonNull<Header>, scopes: Scopes) -> Self {
+        let depth = with(|outer| outer.depth + 1).unwrap_or(0);
+        let (scopes, scope) = (RefCell::new(scopes), Cell::new(ROOT));
+        Current { task, scopes, scope, waker: Cell::new(None), depth }
+    }
+
+    /// # Safety
+    /// The guard is dropped before this poll moves or ends.
+    pub(crate) unsafe fn enter(&self) -> Entered {
+        Entered { outer: CURRENT.with(|current| current.replace(self)) }
+    }
+
+    pub(crate) fn into_scopes(self) -> Scopes {
+        self.scopes.into_inner()
+    }
+
+    pub(crate) fn task(&self) -> TaskRef {
+        // SAFETY: a task that is being polled is alive.
+        unsafe { TaskRef::from_header(self.task) }
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: a task that is being polled is alive.
+        unsafe { self.task.as_ref() }
+    }
+
+    pub(crate) fn is(&self, task: &TaskRef) -> bool {
+        ptr::eq(task.address(), self.task.as_ptr().cast_const().cast())
+    }
+
+    /// Is this the task's own waker?
+    pub(crate) fn is_own(&self, waker: &Waker) -> bool {
+        waker::belongs_to(waker, self.task)
+    }
+
+    /// The scopes, for a few steps without foreign code.
+    pub(crate) fn scopes<R>(&self, change: impl FnOnce(&mut Scopes) -> R) -> R {
+        change(&mut self.scopes.borrow_mut())
+    }
+
+    pub(crate) fn scope(&self) -> u32 {
+        self.scope.get()
+    }
+
+    /// Goes into a scope, to poll it with that waker; gives what to come back to.
+    pub(crate) fn go_into(&self, scope: u32, waker: &Waker) -> Place {
+        let waker = (!self.is_own(waker)).then(|| identity(waker));
+        (self.scope.replace(scope), self.waker.replace(waker))
+    }
+
+    pub(crate) fn come_back(&self, (scope, waker): Place) {
+        self.scope.set(scope);
+        self.waker.set(waker);
+    }
+
+    /// What cannot be dropped while the scopes are borrowed is dropped here.
+    pub(crate) fn dispose(&self, remains: Remains) {
+        if remains.mark_back {
+            self.header().state.take_mark_back();
+        }
+    }
+
+    // ---- the root scope --------------------------------------------------------------------
+
+    /// Scopes that ended elsewhere leave; the request that is delivered says `message`.
+    pub(crate) fn purge(&self, gone: Vec<(u32, u32)>, message: Option<Message>) {
+        for (scope, generation) in gone {
+            if let Some(remains) = self.scopes(|scopes| scopes.purge(scope, generation)) {
+                self.dispose(remains);
+            }
+        }
+        self.scopes(|scopes| scopes.message = message);
+    }
+
+    /// A request from outside is owed to the leaves. True: the root is the leaf, and takes.
+    ///
+    /// `here`: it has been to the awaited task, and is not to be passed on again. Then the task
+    /// has one leaf, whose note is forgotten.
+    pub(crate) fn arm(&self, here: bool) -> bool {
+        self.owe(ROOT);
+        if here {
+            self.scopes(Scopes::forget_notes).into_iter().for_each(|remains| self.dispose(remains));
+        }
+        self.is_owed(ROOT) && self.deliver(ROOT)
+    }
+
+    /// Owes a request of `maker` to its leaves, and wakes those that would not be polled.
+    pub(crate) fn owe(&self, maker: u32) {
+        self.scopes(|scopes| scopes.owe(maker)).into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn is_owed(&self, scope: u32) -> bool {
+        self.scopes(|scopes| scopes.is_owed(scope))
+    }
+
+    /// An owed leaf is polled: it passes the request on, or takes (true).
+    pub(crate) fn deliver(&self, scope: u32) -> bool {
+        let (target, message) =
+            self.scopes(|scopes| (scopes.pass_to(scope), scopes.message.clone()));
+        let passed = target.is_some_and(|target| cancel::request(&target, message));
+        self.scopes(|scopes| match passed {
+            true => scopes.passed_on(scope),
+            false => scopes.taken(scope),
+        });
+        !passed
+    }
+
+    /// The root was polled: what does the task come to?
+    pub(crate) fn judge(&self, polled: Poll<Result<()>>) -> Verdict {
+        let remains = self.scopes(|scopes| scopes.settle(ROOT));
+        self.dispose(remains);
+        if self.scopes(|scopes| scopes.take_unwind(ROOT)) {
+            return self.cancelled();
+        }
+        let owed = self.scopes(|scopes| scopes.is_owed_below(ROOT));
+        match polled {
+            Poll::Ready(Err(error)) if error.is_cancelled() => {
+                Verdict::Cancelled(error.into_message())
+            }
+            Poll::Ready(Err(error)) => Verdict::Failed(error),
+            _ if owed => self.cancelled(),
+            Poll::Ready(Ok(())) => Verdict::Value,
+            Poll::Pending => Verdict::Pending,
+        }
+    }
+
+    pub(crate) fn cancelled(&self) -> Verdict {
+        Verdict::Cancelled(self.scopes(|scopes| scopes.message.take()))
+    }
+
+    // ---- awaiting tasks --------------------------------------------------------------------
+
+    /// An awaited task is looked at again: what went to it through this scope's note?
+    pub(crate) fn claim(&self, task: &TaskRef) -> Carried {
+        let scope = self.scope();
+        self.scopes(|scopes| scopes.claim(scope, task)).0
+    }
+
+    /// The awaited task is done: what was passed on has arrived.
+    pub(crate) fn arrived(&self, carried: Carried) {
+        if carried.scope {
+            let scope = self.scope();
+            self.scopes(|scopes| scopes.forget_passed(scope));
+        }
+    }
+
+    /// The present scope awaits `task`.
+    pub(crate) fn note(&self, task: &TaskRef, carried: Carried, waker: &Waker) {
+        let reliable = (!self.is_own(waker)).then(|| identity(waker)) == self.waker.get();
+        let scope = self.scope();
+        let task = task.clone();
+        let remains = self.scopes(|scopes| scopes.note(scope, task, carried, reliable));
+        self.dispose(remains);
+    }
+
+    /// Unwinds the present scope: it ends as cancelled, whatever its poll returns.
+    pub(crate) fn unwind(&self, message: Option<Message>) {
+        let scope = self.scope();
+        self.scopes(|scopes| scopes.unwind(scope, message));
+    }
+}

@@ -1,0 +1,491 @@
+//! The handles of a task: the one that owns its value, and those that anybody may keep.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use crate::error::{Error, Message, Result};
+use crate::sys::{Arc, Condvar, Mutex};
+use crate::task::cancel;
+use crate::task::current;
+use crate::task::hooks::CallbackId;
+use crate::task::raw::{TaskRef, call};
+use crate::task::state::Ending;
+
+/// Tells tasks apart; never used twice in a process, or in a simulated run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(u64);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The owner of a task's value: a future of its result.
+///
+/// Await it by value, or as `&mut Task` if it is to be kept. Dropping it detaches the task, which
+/// runs on: an error that nobody ever looks at is then reported through `tracing`. All that does
+/// not need the value is said to the [`TaskRef`] that this dereferences to.
+///
+/// # Errors
+/// The task's own error; a cancellation, if it ended cancelled; a panic, if it panicked; misuse,
+/// if a task awaits itself (TASK-07).
+///
+/// # Cancellation
+/// A request to the task that awaits goes on to the awaited one, and this waits for what that one
+/// makes of it: if it swallows the request, its value arrives as if nothing had happened; if it
+/// ends cancelled, the awaiting task is unwound here (CAN-17). A cancellation that somebody else
+/// asked for is an `Err` with [`is_cancelled`](Error::is_cancelled) (CAN-18).
+///
+/// # Panics
+/// If it is awaited again after it has given its value.
+///
+/// # Examples
+///
+/// ```
+/// # filch::sim::run(0, async {
+/// let task = filch::spawn(async { Ok(6 * 7) });
+/// assert_eq!(task.await?, 42);
+/// # Ok(())
+/// # }).unwrap();
+/// ```
+#[must_use = "a task that is not kept runs on detached: say so with `detach`"]
+#[doc(alias("asyncio.Task", "JoinHandle"))]
+pub struct Task<T> {
+    task: ManuallyDrop<TaskRef>,
+    wait: Wait,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> Task<T> {
+    /// # Safety
+    /// `task` is the reference that [`raw::new`](crate::task::raw::new) made, of that output.
+    pub(crate) unsafe fn new(task: TaskRef) -> Self {
+        Task { task: ManuallyDrop::new(task), wait: Wait::default(), value: PhantomData }
+    }
+
+    /// Lets the task run on without a handle.
+    pub fn detach(self) {
+        drop(self);
+    }
+
+    /// Returns a handle that anybody may keep, and that does not own the value.
+    pub fn task_ref(&self) -> TaskRef {
+        TaskRef::clone(&self.task)
+    }
+
+    /// Blocks this plain thread until the task ends: `Future.result()` of
+    /// `run_coroutine_threadsafe` (THR-04).
+    ///
+    /// # Errors
+    /// As when it is awaited.
+    ///
+    /// # Panics
+    /// Inside a task, whose worker it would block: await the task there.
+    pub fn wait(mut self) -> Result<T> {
+        assert!(!current::is_polling(), "a task cannot block in `wait`: await the task instead");
+        self.task.block();
+        self.take()
+    }
+
+    /// The outcome of a finished task, on the thread that ran it.
+    pub(crate) fn outcome(mut self) -> Result<T> {
+        self.take()
+    }
+
+    /// The outcome of a finished task.
+    fn take(&mut self) -> Result<T> {
+        match self.task.error() {
+            Some(error) => Err(error),
+            None => {
+                let mut value = None;
+                // SAFETY: the task is done, and this is its one handle, of its type (`new`).
+                unsafe { self.task.take_value(&mut value) };
+                Ok(value.expect("a task is awaited again after it has given its value"))
+            }
+        }
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        let this = &mut *self;
+        match this.wait.poll(&this.task, context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(misuse)) => Poll::Ready(Err(misuse)),
+            Poll::Ready(Ok(())) => Poll::Ready(this.take()),
+        }
+    }
+}
+
+impl<T> Unpin for Task<T> {}
+
+impl<T> Deref for Task<T> {
+    type Target = TaskRef;
+
+    fn deref(&self) -> &TaskRef {
+        &self.task
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.task, f)
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.wait.leave(&self.task);
+        // SAFETY: the field is not touched again.
+        TaskRef::drop_handle(ManuallyDrop::new(unsafe { ManuallyDrop::take(&mut self.task) }));
+    }
+}
+
+impl TaskRef {
+    /// Asks the task to end, and returns whether it was still to do so.
+    ///
+    /// It is a request with a count, not a change of state (CAN-02): it is delivered where the
+    /// task is suspended, to its innermost cancel scope; the task may clean up, with awaits, and
+    /// may swallow it. If the task awaits another one, the request goes on to that one (CAN-03).
+    /// A task that was never polled never runs (CAN-08). A finished task is left alone (CAN-01).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # filch::sim::run(0, async {
+    /// let task = filch::spawn(std::future::pending::<()>());
+    /// assert!(task.cancel());
+    /// assert!(!task.is_cancelled(), "not yet: it was only asked");
+    /// assert_eq!(task.cancelling(), 1);
+    /// assert!(task.await.unwrap_err().is_cancelled());
+    /// # Ok(())
+    /// # }).unwrap();
+    /// ```
+    #[doc(alias = "Task.cancel")]
+    pub fn cancel(&self) -> bool {
+        cancel::request(self, None)
+    }
+
+    /// As [`cancel`](TaskRef::cancel), saying why: the text arrives with the cancellation, also
+    /// through chains of tasks (CAN-20).
+    pub fn cancel_with(&self, message: impl Into<Message>) -> bool {
+        cancel::request(self, Some(message.into()))
+    }
+
+    /// Takes one request back, and returns how many are left (CAN-13).
+    ///
+    /// At zero, a request that was not delivered yet never happens; one that is on its way
+    /// arrives all the same (CAN-14).
+    #[doc(alias = "Task.uncancel")]
+    pub fn uncancel(&self) -> u32 {
+        self.header().state.uncancel()
+    }
+
+    /// Returns how many requests to end stand.
+    #[doc(alias = "Task.cancelling")]
+    pub fn cancelling(&self) -> u32 {
+        self.header().state.requests()
+    }
+
+    /// Tells whether the task has ended, in whatever way. All it did is visible then (MOD-05).
+    #[doc(alias = "Task.done")]
+    pub fn is_finished(&self) -> bool {
+        self.header().state.is_done()
+    }
+
+    /// Tells whether the task has ended by cancellation.
+    #[doc(alias = "Task.cancelled")]
+    pub fn is_cancelled(&self) -> bool {
+        self.header().state.ending() == Some(Ending::Cancelled)
+    }
+
+    /// Returns what the task ended with, if it ended with an error or cancelled.
+    ///
+    /// An error that was looked at is not reported any more.
+    #[doc(alias = "Task.exception")]
+    pub fn error(&self) -> Option<Error> {
+        let header = self.header();
+        let ending = header.state.ending()?;
+        if ending == Ending::Value {
+            return None;
+        }
+        header.state.see();
+        header.state.lock();
+        let error = header.with_cold_if_any(|cold| cold.and_then(|cold| cold.error.clone()));
+        header.state.unlock();
+        Some(error.unwrap_or_else(|| Error::cancelled(None)))
+    }
+
+    /// Returns the task's name: what it was given, else `Task-N`, where `N` is its id (TASK-11).
+    #[doc(alias = "Task.get_name")]
+    pub fn name(&self) -> String {
+        self.header().state.lock();
+        let name = self.header().with_cold_if_any(|cold| cold.and_then(|cold| cold.name.clone()));
+        self.header().state.unlock();
+        name.unwrap_or_else(|| format!("Task-{}", self.id()))
+    }
+
+    /// Names the task anew.
+    #[doc(alias = "Task.set_name")]
+    pub fn set_name(&self, name: impl Into<String>) {
+        let name = name.into();
+        self.header().state.lock();
+        let former = self.header().with_cold(|cold, _| cold.name.replace(name));
+        self.header().state.unlock();
+        drop(former);
+    }
+
+    /// Returns the task's id.
+    pub fn id(&self) -> TaskId {
+        TaskId(self.header().id())
+    }
+
+    /// Returns where in the source the task was spawned.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.header().location()
+    }
+
+    /// Waits until the task has ended, as awaiting its [`Task`] does, but without taking its
+    /// value: anybody may, any number of times.
+    ///
+    /// # Errors
+    /// As of [`Task`].
+    ///
+    /// # Cancellation
+    /// As of [`Task`]: it goes on to the awaited task.
+    pub fn join(&self) -> Join {
+        Join { task: self.clone(), wait: Wait::default() }
+    }
+
+    /// Calls `callback` when the task has ended, after all that was registered before; at once,
+    /// in its turn, if it has ended already (FUT-05, FUT-06).
+    ///
+    /// A panic in it is contained and reported.
+    #[doc(alias = "Task.add_done_callback")]
+    pub fn add_done_callback(
+        &self,
+        callback: impl FnOnce(TaskRef) + Send + 'static,
+    ) -> CallbackId {
+        let callback = Box::new(callback);
+        if !self.header().state.lock_unless_done() {
+            call(self, callback);
+            return CallbackId::default();
+        }
+        let id = self.header().with_cold(|cold, _| cold.hooks.add_callback(callback));
+        self.header().state.unlock_waited();
+        id
+    }
+
+    /// Forgets a callback, and returns whether it was still to be called (FUT-07).
+    #[doc(alias = "Task.remove_done_callback")]
+    pub fn remove_done_callback(&self, id: CallbackId) -> bool {
+        self.header().state.lock();
+        let hook = self
+            .header()
+            .with_cold_if_any(|cold| cold.and_then(|cold| cold.hooks.remove_callback(id)));
+        self.header().state.unlock();
+        hook.is_some()
+    }
+
+    /// The one task that this one awaits, if it sleeps and awaits exactly one.
+    pub(crate) fn awaits(&self) -> Option<TaskRef> {
+        let header = self.header();
+        header.state.lock_idle().then(|| {
+            let awaited = header.published();
+            header.state.unlock();
+            awaited
+        })?
+    }
+
+    /// Blocks this thread until the task has ended.
+    fn block(&self) {
+        let end = Arc::new((Mutex::new(false), Condvar::new()));
+        let told = end.clone();
+        self.add_done_callback(move |_| {
+            *told.0.lock() = true;
+            told.1.notify_one();
+        });
+        let mut done = end.0.lock();
+        while !*done {
+            done = end.1.wait(done);
+        }
+    }
+}
+
+impl fmt::Debug for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = match self.header().state.ending() {
+            Some(Ending::Value) => "finished",
+            Some(Ending::Failed) => "failed",
+            Some(Ending::Cancelled) => "cancelled",
+            None if self.cancelling() > 0 => "cancelling",
+            None => "pending",
+        };
+        write!(f, "<{} {status} at {}>", self.name(), self.location())
+    }
+}
+
+impl Hash for TaskRef {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
+
+/// The future of [`TaskRef::join`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are polled"]
+pub struct Join {
+    task: TaskRef,
+    wait: Wait,
+}
+
+impl Future for Join {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = &mut *self;
+        match this.wait.poll(&this.task, context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(misuse)) => Poll::Ready(Err(misuse)),
+            Poll::Ready(Ok(())) => Poll::Ready(this.task.error().map_or(Ok(()), Err)),
+        }
+    }
+}
+
+impl Drop for Join {
+    fn drop(&mut self) {
+        self.wait.leave(&self.task);
+    }
+}
+
+/// A place among those who wait for a task's end.
+#[derive(Debug, Default)]
+struct Wait {
+    place: Option<Place>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The one before the list.
+    First,
+    Listed(u64),
+}
+
+impl Wait {
+    /// Waits for the end; `Err`: the task waits for itself.
+    fn poll(&mut self, task: &TaskRef, context: &Context<'_>) -> Poll<Result<()>> {
+        let carried = match current::with(|current| {
+            (!current.is(task)).then(|| current.claim(task))
+        }) {
+            Some(None) => return Poll::Ready(Err(Error::msg("a task cannot await itself"))),
+            Some(Some(carried)) => carried,
+            None => Default::default(),
+        };
+        if !task.header().state.is_done() && self.register(task, context.waker()) {
+            current::with(|current| current.note(task, carried, context.waker()));
+            return Poll::Pending;
+        }
+        self.place = None;
+        if carried.any() {
+            current::with(|current| current.arrived(carried));
+            if task.is_cancelled() {
+                // It is our own request that comes back: the awaiter is unwound, and sees no `Err`.
+                let message = task.error().and_then(Error::into_message);
+                current::with(|current| current.unwind(message));
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Registers the waker, or puts it in the place of the former one. False: the task is done.
+    fn register(&mut self, task: &TaskRef, waker: &Waker) -> bool {
+        let header = task.header();
+        if let Some(place) = self.place {
+            if !header.state.lock_unless_done() {
+                return false;
+            }
+            let same = kept(task, place, |kept| kept.will_wake(waker));
+            header.state.unlock();
+            if same {
+                return true;
+            }
+        }
+        let mut new = waker.clone();
+        if !header.state.lock_unless_done() {
+            return false;
+        }
+        match self.place {
+            Some(place) => {
+                kept(task, place, |kept| std::mem::swap(kept, &mut new));
+                header.state.unlock();
+            }
+            None => {
+                self.place = Some(add(task, new));
+                header.state.unlock_waited();
+            }
+        }
+        true
+    }
+
+    /// Stops waiting.
+    fn leave(&mut self, task: &TaskRef) {
+        let Some(place) = self.place.take() else { return };
+        if !task.header().state.lock_unless_done() {
+            return;
+        }
+        let waker = remove(task, place);
+        task.header().state.unlock();
+        // A request that went to the task through this future must come back to whoever waited:
+        // if that is not the task that drops it now, it is woken to find out.
+        let elsewhere = waker.filter(|waker| {
+            !current::with(|current| current.is_own(waker)).unwrap_or(false)
+        });
+        if let Some(waker) = elsewhere {
+            waker.wake();
+        }
+    }
+}
+
+/// Puts a waker among those who wait. Under the short lock.
+fn add(task: &TaskRef, waker: Waker) -> Place {
+    let first = task.header().with_waiter(|first, cold| {
+        let free = first.is_none() && cold.is_none_or(|cold| cold.hooks.is_empty());
+        if free {
+            *first = Some(waker);
+            return Ok(Place::First);
+        }
+        Err(waker)
+    });
+    first.unwrap_or_else(|waker| {
+        Place::Listed(task.header().with_cold(|cold, _| cold.hooks.add_waiter(waker)))
+    })
+}
+
+/// Looks at the waker that was put there. Under the short lock, before the task is done.
+fn kept<R>(task: &TaskRef, place: Place, look: impl FnOnce(&mut Waker) -> R) -> R {
+    task.header().with_waiter(|first, cold| {
+        let waker = match place {
+            Place::First => first.as_mut(),
+            Place::Listed(key) => cold.and_then(|cold| cold.hooks.waiter(key)),
+        };
+        look(waker.expect("whoever waits for a task has a place until its end"))
+    })
+}
+
+/// Takes a waker away. Under the short lock.
+fn remove(task: &TaskRef, place: Place) -> Option<Waker> {
+    task.header().with_waiter(|first, cold| match place {
+        Place::First => first.take(),
+        Place::Listed(key) => cold.and_then(|cold| cold.hooks.remove_waiter(key)),
+    })
+}

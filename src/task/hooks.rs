@@ -1,0 +1,100 @@
+//! Who wants to know of a task's end: one list, in the order of registration.
+//!
+//! Waiting futures, callbacks and, later, the library's own hooks stand in the same list, because
+//! the order in which they learn of the end is the order in which they asked (FUT-05). The very
+//! first waiter stands before the list, in the header, and needs no memory.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
+
+use crate::error::Error;
+use crate::probe;
+use crate::task::raw::{TaskRef, call};
+
+/// Names a registered done-callback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct CallbackId(u64);
+
+pub(crate) type Callback = Box<dyn FnOnce(TaskRef) + Send>;
+
+pub(crate) enum Hook {
+    Waiter(u64, Waker),
+    Callback(u64, Callback),
+}
+
+impl Hook {
+    fn key(&self) -> u64 {
+        match self {
+            Hook::Waiter(key, _) | Hook::Callback(key, _) => *key,
+        }
+    }
+
+    /// The task is done.
+    pub(crate) fn run(self, task: &TaskRef) {
+        match self {
+            Hook::Waiter(_, waker) => waker.wake(),
+            Hook::Callback(_, callback) => call(task, callback),
+        }
+    }
+}
+
+/// The list. Keys grow, so it is sorted by them.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    last: u64,
+    list: Vec<Hook>,
+}
+
+impl Hooks {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(crate) fn add_waiter(&mut self, waker: Waker) -> u64 {
+        self.last += 1;
+        self.list.push(Hook::Waiter(self.last, waker));
+        self.last
+    }
+
+    pub(crate) fn add_callback(&mut self, callback: Callback) -> CallbackId {
+        self.last += 1;
+        self.list.push(Hook::Callback(self.last, callback));
+        CallbackId(self.last)
+    }
+
+    fn find(&self, key: u64) -> Option<usize> {
+        self.list.binary_search_by_key(&key, Hook::key).ok()
+    }
+
+    /// The waiter's waker, to be replaced.
+    pub(crate) fn waiter(&mut self, key: u64) -> Option<&mut Waker> {
+        let place = self.find(key)?;
+        match &mut self.list[place] {
+            Hook::Waiter(_, waker) => Some(waker),
+            Hook::Callback(..) => None,
+        }
+    }
+
+    pub(crate) fn remove_waiter(&mut self, key: u64) -> Option<Waker> {
+        match self.find(key).map(|place| self.list.remove(place)) {
+            Some(Hook::Waiter(_, waker)) => Some(waker),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn remove_callback(&mut self, id: CallbackId) -> Option<Hook> {
+        let place = self.find(id.0)?;
+        matches!(self.list[place], Hook::Callback(..)).then(|| self.list.remove(place))
+    }
+
+    pub(crate) fn take(&mut self) -> Vec<Hook> {
+        std::mem::take(&mut self.list)
+    }
+}
+
+/// Runs a done-callback; its panic is reported, and goes no further.
+pub(crate) fn run_callback(callback: Callback, task: TaskRef) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback(task))) {
+        probe::stray_panic("a done-callback", &Error::panic(payload));
+    }
+}

@@ -1,0 +1,655 @@
+//! One task in memory: the header that all tasks share, the future or value behind it, one poll.
+//!
+//! A task is one allocation: [`Header`], then its future, whose place its value takes in the end.
+//! Everything that need not know the future's type is done here once, through a small table of
+//! functions; nearly all `unsafe` of the crate is in this file.
+//!
+//! Who may touch what:
+//!
+//! | part                    | while RUNNING            | else                              |
+//! |-------------------------|--------------------------|-----------------------------------|
+//! | stage                   | the polling thread       | DONE: the handle; else nobody     |
+//! | note, tree              | the polling thread (on its stack) | idle: who holds the short lock, to read |
+//! | waiter, cold            | who holds the short lock | the same                          |
+
+use std::alloc::Layout;
+use std::any::Any;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::task::{Context, Poll, Waker};
+
+use crate::error::{Error, Message, Outcome, Result};
+use crate::probe;
+use crate::sys::{AtomicU64, UnsafeCell};
+use crate::task::cancel;
+use crate::task::current::{Current, Verdict};
+use crate::task::hooks::{Hooks, run_callback};
+use crate::task::memory::Home;
+use crate::task::scopes::{Note, Scopes, Tree};
+use crate::task::state::{Completed, End, Ending, Start, State, Wake};
+use crate::task::{Why, waker};
+
+/// What all tasks have in common.
+#[repr(C)]
+pub(crate) struct Header {
+    pub(crate) state: State,
+    vtable: &'static Vtable,
+    home: NonNull<Home>,
+    id: u64,
+    location: &'static Location<'static>,
+    /// The first who waits for the end; all others are hooks.
+    waiter: UnsafeCell<Option<Waker>>,
+    cold: UnsafeCell<Option<Box<Cold>>>,
+    note: UnsafeCell<Note>,
+    tree: UnsafeCell<Option<Box<Tree>>>,
+}
+
+/// What few tasks have.
+#[derive(Default)]
+pub(crate) struct Cold {
+    pub(crate) name: Option<String>,
+    /// Of the request that is marked.
+    pub(crate) message: Option<Message>,
+    /// What it ended with; `None` also for a cancellation without a message.
+    pub(crate) error: Option<Error>,
+    pub(crate) hooks: Hooks,
+    /// Scopes of this task that ended elsewhere.
+    pub(crate) gone: Vec<(u32, u32)>,
+}
+
+struct Vtable {
+    poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Poll<Result<()>>,
+    /// Drops whatever the stage holds.
+    clear: unsafe fn(NonNull<Header>),
+    /// Moves the value to where the pointer leads, an `Option<T>`.
+    take: unsafe fn(NonNull<Header>, NonNull<()>),
+    layout: Layout,
+}
+
+#[repr(C)]
+struct Cell<F: Future<Output: Outcome>> {
+    header: Header,
+    stage: UnsafeCell<Stage<F, <F::Output as Outcome>::Value>>,
+}
+
+enum Stage<F, T> {
+    Future(F),
+    Value(T),
+    Empty,
+}
+
+/// A counted reference to a task, whatever its type: the handle that anybody may keep.
+#[doc(alias = "Task")]
+pub struct TaskRef(NonNull<Header>);
+
+// SAFETY: a header is shared by design: the state word is atomic and hands out the right to touch
+// the rest (table above); futures and values are `Send` where a task can move (`new`).
+unsafe impl Send for TaskRef {}
+// SAFETY: as above.
+unsafe impl Sync for TaskRef {}
+
+impl Clone for TaskRef {
+    fn clone(&self) -> Self {
+        self.header().state.add_ref();
+        TaskRef(self.0)
+    }
+}
+
+impl Drop for TaskRef {
+    fn drop(&mut self) {
+        if self.header().state.release() {
+            free(self.0);
+        }
+    }
+}
+
+impl PartialEq for TaskRef {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for TaskRef {}
+
+/// The right to poll a scheduled task once. The runtime's reference keeps the task alive.
+#[derive(Debug)]
+pub(crate) struct Runnable(NonNull<Header>);
+
+// SAFETY: as for `TaskRef`; the state word gives this right to one holder at a time.
+unsafe impl Send for Runnable {}
+
+/// How the first poll comes about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum First {
+    /// From a queue.
+    Queued,
+    /// Here and now.
+    Eager,
+}
+
+/// Makes a task: the runtime's right to poll it, and the reference that its handle will own.
+///
+/// # Safety
+/// If the future or its value is not `Send`, or not `'static`, the caller polls the task only on
+/// its own thread, ends it before whatever it borrows ends, and takes the value there.
+pub(crate) unsafe fn new<F>(
+    home: &Home,
+    future: F,
+    location: &'static Location<'static>,
+    first: First,
+) -> (Runnable, TaskRef)
+where
+    F: Future<Output: Outcome>,
+{
+    let layout = Layout::new::<Cell<F>>();
+    let place = home.allocate(layout).cast::<Cell<F>>();
+    let id = home.next_id();
+    let cell = place.as_ptr();
+    // SAFETY: `place` is a fresh cell of the right layout, owned by this call alone but for its
+    // state word, which is left alone here.
+    unsafe {
+        (&raw mut (*cell).header.vtable).write(Table::<F>::VTABLE);
+        (&raw mut (*cell).header.home).write(NonNull::from(home));
+        (&raw mut (*cell).header.id).write(id);
+        (&raw mut (*cell).header.location).write(location);
+        (&raw mut (*cell).header.waiter).write(UnsafeCell::new(None));
+        (&raw mut (*cell).header.cold).write(UnsafeCell::new(None));
+        (&raw mut (*cell).header.note).write(UnsafeCell::new(Note::None));
+        (&raw mut (*cell).header.tree).write(UnsafeCell::new(None));
+        (&raw mut (*cell).stage).write(UnsafeCell::new(Stage::Future(future)));
+    }
+    let state = match first {
+        First::Queued => State::scheduled(),
+        First::Eager => State::running(),
+    };
+    // SAFETY: the first word of every cell is an initialised atomic, for as long as it is a cell.
+    state.publish(unsafe { place.cast::<AtomicU64>().as_ref() });
+    probe::spawned(id, location);
+    let header = place.cast::<Header>();
+    (Runnable(header), TaskRef(header))
+}
+
+struct Table<F>(F);
+
+impl<F: Future<Output: Outcome>> Table<F> {
+    const VTABLE: &'static Vtable = &Vtable {
+        poll: poll::<F>,
+        clear: clear::<F>,
+        take: take::<F>,
+        layout: Layout::new::<Cell<F>>(),
+    };
+}
+
+/// # Safety
+/// The calling thread polls the task (RUNNING), which is a `Cell<F>`.
+unsafe fn poll<F>(header: NonNull<Header>, context: &mut Context<'_>) -> Poll<Result<()>>
+where
+    F: Future<Output: Outcome>,
+{
+    // SAFETY: the caller's promise.
+    let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
+    cell.stage.with_mut(|stage| {
+        // SAFETY: RUNNING is set for this thread: nobody else touches the stage.
+        let stage = unsafe { &mut *stage };
+        let Stage::Future(future) = stage else {
+            unreachable!("a task without its future is polled");
+        };
+        // SAFETY: the cell never moves, and the future is dropped in its place.
+        let output = unsafe { Pin::new_unchecked(future) }.poll(context);
+        output.map(|output| {
+            let result = output.into_result();
+            // The future goes before its value is put in its place, and before anybody learns
+            // of the end (TASK-20).
+            *stage = Stage::Empty;
+            result.map(|value| *stage = Stage::Value(value))
+        })
+    })
+}
+
+/// # Safety
+/// As for `poll`; or the task is DONE and the caller owns what is stored.
+unsafe fn clear<F: Future<Output: Outcome>>(header: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
+    cell.stage.with_mut(|stage| {
+        // SAFETY: the caller's promise: nobody else touches the stage.
+        unsafe { *stage = Stage::Empty };
+    });
+}
+
+/// # Safety
+/// The task is DONE, the caller owns its value, and `into` points to an `Option` of its type.
+unsafe fn take<F: Future<Output: Outcome>>(header: NonNull<Header>, into: NonNull<()>) {
+    // SAFETY: the caller's promise.
+    let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
+    let stage = cell.stage.with_mut(|stage| {
+        // SAFETY: the caller's promise: nobody else touches the stage.
+        std::mem::replace(unsafe { &mut *stage }, Stage::Empty)
+    });
+    if let Stage::Value(value) = stage {
+        // SAFETY: the caller's promise.
+        unsafe { *into.cast::<Option<_>>().as_mut() = Some(value) };
+    }
+}
+
+/// The last holder is gone.
+fn free(header: NonNull<Header>) {
+    // SAFETY: the count of references is zero, so this call is alone with the cell.
+    let (home, layout) = unsafe {
+        let header = header.as_ref();
+        header.report_unseen();
+        (header.home, header.vtable.layout)
+    };
+    // SAFETY: as above; the stage was cleared when the task ended or its handle went.
+    unsafe {
+        let header = header.as_ptr();
+        std::ptr::drop_in_place(&raw mut (*header).waiter);
+        std::ptr::drop_in_place(&raw mut (*header).cold);
+        std::ptr::drop_in_place(&raw mut (*header).note);
+        std::ptr::drop_in_place(&raw mut (*header).tree);
+    }
+    // SAFETY: the cell came from this home with this layout, and nothing in it is alive.
+    unsafe { Home::free(home, header.cast(), layout) };
+}
+
+impl Header {
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+
+    /// Where it came from; alive as long as any of its cells.
+    pub(crate) fn home(&self) -> &Home {
+        // SAFETY: a home outlives its cells.
+        unsafe { self.home.as_ref() }
+    }
+
+    /// Looks into the cold part, which is made if need be, and the waiter, under the short lock
+    /// that the caller holds. Only a few stores happen in `look`.
+    pub(crate) fn with_cold<R>(
+        &self,
+        look: impl FnOnce(&mut Cold, &mut Option<Waker>) -> R,
+    ) -> R {
+        self.cold.with_mut(|cold| {
+            self.waiter.with_mut(|waiter| {
+                // SAFETY: both are touched only under the short lock.
+                unsafe { look((*cold).get_or_insert_default(), &mut *waiter) }
+            })
+        })
+    }
+
+    /// As [`with_cold`](Header::with_cold), if there is a cold part.
+    pub(crate) fn with_cold_if_any<R>(&self, look: impl FnOnce(Option<&mut Cold>) -> R) -> R {
+        // SAFETY: it is touched only under the short lock.
+        self.cold.with_mut(|cold| look(unsafe { (*cold).as_deref_mut() }))
+    }
+
+    pub(crate) fn with_waiter<R>(
+        &self,
+        look: impl FnOnce(&mut Option<Waker>, Option<&mut Cold>) -> R,
+    ) -> R {
+        self.waiter.with_mut(|waiter| {
+            // SAFETY: it is touched only under the short lock.
+            self.with_cold_if_any(|cold| look(unsafe { &mut *waiter }, cold))
+        })
+    }
+
+    /// The task that this one awaits, if its note is published: under the short lock, while idle.
+    pub(crate) fn published(&self) -> Option<TaskRef> {
+        self.tree.with(|tree| {
+            self.note.with(|note| {
+                // SAFETY: the lock keeps polls from beginning, so nobody writes these.
+                let (tree, note) = unsafe { (&*tree, &*note) };
+                let leaf = tree.as_ref().and_then(|tree| tree.published());
+                leaf.or(note.target()).cloned()
+            })
+        })
+    }
+
+    fn take_scopes(&self, passed: bool) -> Scopes {
+        self.tree.with_mut(|tree| {
+            self.note.with_mut(|note| {
+                // SAFETY: called by the polling thread; polls wait for the short lock.
+                let (tree, note) = unsafe { (&mut *tree, &mut *note) };
+                Scopes::begin(std::mem::take(note), tree.take(), passed)
+            })
+        })
+    }
+
+    /// True: the one task that is awaited has been put where others can find it.
+    fn put_scopes(&self, scopes: Scopes) -> bool {
+        let (note, tree, noted) = scopes.end();
+        self.tree.with_mut(|place| {
+            // SAFETY: called by the polling thread, still RUNNING.
+            unsafe { *place = tree };
+        });
+        self.note.with_mut(|place| {
+            // SAFETY: as above; what was there was taken at the start of the poll.
+            unsafe { *place = note };
+        });
+        noted
+    }
+
+    fn report_unseen(&self) {
+        if self.state.is_unseen() {
+            self.cold.with(|cold| {
+                // SAFETY: called when nobody else holds the task.
+                if let Some(error) = unsafe { &*cold }.as_ref().and_then(|cold| cold.error.as_ref())
+                {
+                    probe::error_never_retrieved(self.id, self.location, error);
+                }
+            });
+        }
+    }
+}
+
+impl TaskRef {
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: this counted reference keeps the header alive.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Takes a counted reference to a task that is alive, such as one being polled.
+    ///
+    /// # Safety
+    /// Somebody holds a reference to the task during the call.
+    pub(crate) unsafe fn from_header(header: NonNull<Header>) -> TaskRef {
+        // SAFETY: the caller's promise.
+        unsafe { header.as_ref() }.state.add_ref();
+        TaskRef(header)
+    }
+
+    /// A reference to the unfinished task in a cell, if there is one.
+    ///
+    /// # Safety
+    /// `cell` belongs to a home that lives.
+    pub(crate) unsafe fn from_cell(cell: NonNull<u8>) -> Option<TaskRef> {
+        let header = cell.cast::<Header>();
+        // SAFETY: the first word of a cell is always a state word; only it is looked at until a
+        // reference was taken.
+        let state = unsafe { &*(&raw const (*header.as_ptr()).state) };
+        state.try_ref().then(|| TaskRef(header))
+    }
+
+    /// # Safety
+    /// `raw` is the [`address`](TaskRef::address) of a task, and a reference that is counted goes
+    /// over to the result.
+    pub(crate) unsafe fn from_raw(raw: *const ()) -> TaskRef {
+        // SAFETY: the address of a task is not null.
+        TaskRef(unsafe { NonNull::new_unchecked(raw.cast_mut().cast()) })
+    }
+
+    pub(crate) fn address(&self) -> *const () {
+        self.0.as_ptr().cast_const().cast()
+    }
+
+    /// Queues the task, whose state word has just said so.
+    pub(crate) fn queue(&self) {
+        schedule(self.0, Why::Woken);
+    }
+
+    /// Wakes the task for a reason that only it knows.
+    pub(crate) fn wake(&self) {
+        if self.header().state.wake() == Wake::Queue {
+            self.queue();
+        }
+    }
+
+    /// Ends the task without asking, if it sleeps: its future is dropped, it ends cancelled.
+    pub(crate) fn kill(&self) {
+        if self.header().state.start_kill() {
+            kill_running(self.0);
+        }
+    }
+
+    /// Moves the value of a finished task into `into`.
+    ///
+    /// # Safety
+    /// The task is DONE, `T` is the type of its value, and the caller is its one handle.
+    pub(crate) unsafe fn take_value<T>(&self, into: &mut Option<T>) {
+        // SAFETY: the caller's promise.
+        unsafe { (self.header().vtable.take)(self.0, NonNull::from(into).cast()) };
+    }
+
+    /// The handle of the task goes, and with it this reference.
+    pub(crate) fn drop_handle(this: ManuallyDrop<TaskRef>) {
+        let header = this.header();
+        match header.state.drop_handle() {
+            Some(true) => free(this.0),
+            Some(false) => {}
+            None => {
+                clear_contained(this.0, "the value of a task");
+                drop(ManuallyDrop::into_inner(this));
+            }
+        }
+    }
+}
+
+/// Queues a task at its home.
+pub(crate) fn schedule(header: NonNull<Header>, why: Why) {
+    // SAFETY: the caller holds a reference, or the runtime's does until the task is done, which
+    // it cannot be before the `Runnable` made here was run.
+    let home = unsafe { header.as_ref() }.home();
+    home.schedule().schedule(Runnable(header), why);
+}
+
+/// Drops what the stage holds; a panic there is reported, and goes no further.
+fn clear_contained(header: NonNull<Header>, what: &'static str) {
+    // SAFETY: the callers are the polling thread, or own the value of a finished task.
+    let clear = || unsafe { (header.as_ref().vtable.clear)(header) };
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(clear)) {
+        probe::stray_panic(what, &Error::panic(payload));
+    }
+}
+
+impl Runnable {
+    pub(crate) fn into_raw(self) -> NonNull<()> {
+        self.0.cast()
+    }
+
+    /// # Safety
+    /// `raw` comes from [`into_raw`](Runnable::into_raw), and is used once.
+    pub(crate) unsafe fn from_raw(raw: NonNull<()>) -> Self {
+        Runnable(raw.cast())
+    }
+
+    /// Queues a task that was made with [`First::Queued`].
+    pub(crate) fn queue(self) {
+        schedule(self.0, Why::Woken);
+    }
+
+    /// Polls the task once. It is freed if it ends, and queued again if it must be.
+    pub(crate) fn run(self) {
+        // SAFETY: a queued task is alive: the runtime's reference goes only when it is done.
+        let start = unsafe { self.0.as_ref() }.state.start_poll();
+        poll_once(self.0, start);
+    }
+
+    /// Polls a task that was made with [`First::Eager`] for the first time.
+    pub(crate) fn run_eagerly(self) {
+        poll_once(self.0, Start::default());
+    }
+
+    /// Ends a task that was made with [`First::Eager`] as cancelled, without polling it.
+    pub(crate) fn refuse(self) {
+        kill_running(self.0);
+    }
+
+    /// Ends the task without asking: its future is dropped, it ends cancelled.
+    pub(crate) fn kill(self) {
+        // SAFETY: as in `run`.
+        let _ = unsafe { self.0.as_ref() }.state.start_poll();
+        kill_running(self.0);
+    }
+}
+
+/// Ends a task that is RUNNING for this thread as cancelled.
+fn kill_running(raw: NonNull<Header>) {
+    // SAFETY: the task is RUNNING, so the runtime's reference is there.
+    drop(unsafe { raw.as_ref() }.take_scopes(false));
+    clear_contained(raw, "the future of a task that was ended by force");
+    complete(raw, Ending::Cancelled, None);
+}
+
+/// Polls a task that is RUNNING for this thread.
+fn poll_once(raw: NonNull<Header>, start: Start) {
+    // SAFETY: the task is RUNNING for this thread, so the runtime's reference is there.
+    let header = unsafe { raw.as_ref() };
+    probe::polled(header.id);
+    let current = Current::new(raw, header.take_scopes(start.passed));
+    // SAFETY: the guard is dropped two lines on, while `current` is still in its place.
+    let entered = unsafe { current.enter() };
+    let verdict = poll_scoped(raw, &current, start);
+    drop(entered);
+    let scopes = current.into_scopes();
+    let (ending, error) = match verdict {
+        Verdict::Pending => return suspend(raw, scopes),
+        Verdict::Value => (Ending::Value, None),
+        Verdict::Failed(error) => (Ending::Failed, Some(error)),
+        Verdict::Cancelled(message) => {
+            (Ending::Cancelled, message.map(|message| Error::cancelled(Some(message))))
+        }
+    };
+    drop(scopes);
+    complete(raw, ending, error);
+}
+
+/// The poll itself, between what comes before and after it in the root scope.
+fn poll_scoped(raw: NonNull<Header>, current: &Current, start: Start) -> Verdict {
+    // SAFETY: as in `poll_once`.
+    let header = unsafe { raw.as_ref() };
+    if start.gone || start.message {
+        header.state.lock();
+        let (gone, message) = header.with_cold(|cold, _| {
+            let message = if start.armed { cold.message.take() } else { None };
+            (std::mem::take(&mut cold.gone), message)
+        });
+        header.state.unlock();
+        current.purge(gone, message);
+    }
+    if start.armed && current.arm(start.here) {
+        clear_contained(raw, "an unwound task");
+        return current.cancelled();
+    }
+    let waker = waker::borrowed(raw);
+    let mut context = Context::from_waker(&waker);
+    // SAFETY: the task is RUNNING for this thread.
+    let poll = || unsafe { (header.vtable.poll)(raw, &mut context) };
+    let polled = catch_unwind(AssertUnwindSafe(poll));
+    let verdict = match polled {
+        Err(payload) => panicked(header, payload),
+        Ok(polled) => current.judge(polled),
+    };
+    if !matches!(verdict, Verdict::Pending | Verdict::Value) {
+        clear_contained(raw, "an unwound task");
+    }
+    verdict
+}
+
+fn panicked(header: &Header, payload: Box<dyn Any + Send>) -> Verdict {
+    let error = Error::panic(payload);
+    probe::panicked(header.id, header.location, &error);
+    Verdict::Failed(error)
+}
+
+/// The poll ended pending: the task sleeps, or goes on.
+fn suspend(raw: NonNull<Header>, scopes: Scopes) {
+    // SAFETY: as in `poll_once`, until `end_poll` below.
+    let header = unsafe { raw.as_ref() };
+    let noted = header.put_scopes(scopes);
+    match header.state.end_poll(noted) {
+        // From here on the task may run, and be freed, elsewhere.
+        End::Idle => {}
+        End::Requeue => schedule(raw, Why::Yielded),
+        End::Forward { message } => {
+            // SAFETY: the short lock keeps the task from being polled, so it is alive.
+            let task = unsafe { TaskRef::from_header(raw) };
+            let message = match message {
+                true => task.header().with_cold(|cold, _| cold.message.take()),
+                false => None,
+            };
+            cancel::forward(task, message);
+        }
+    }
+}
+
+/// The task ends: its future is gone, its value, if it has one, is stored.
+fn complete(raw: NonNull<Header>, mut ending: Ending, mut error: Option<Error>) {
+    // SAFETY: the runtime's reference is there until `completed` says that it is released.
+    let header = unsafe { raw.as_ref() };
+    if ending == Ending::Value && !header.state.has_handle() {
+        clear_contained(raw, "the value of a task");
+    }
+    let completed = loop {
+        if ending == Ending::Value && !header.state.may_return() {
+            clear_contained(raw, "the value of a task");
+            ending = Ending::Cancelled;
+            error = take_message(header).map(|message| Error::cancelled(Some(message)));
+        }
+        report(header, ending, error.as_ref());
+        if let Some(error) = error.take() {
+            header.state.lock();
+            let former = header.with_cold(|cold, _| cold.error.replace(error));
+            header.state.unlock();
+            drop(former);
+        }
+        if let Some(completed) = header.state.complete(ending, ending == Ending::Value) {
+            break completed;
+        }
+    };
+    finish(raw, completed);
+}
+
+fn take_message(header: &Header) -> Option<Message> {
+    header.state.lock();
+    let message = header.with_cold_if_any(|cold| cold.and_then(|cold| cold.message.take()));
+    header.state.unlock();
+    message
+}
+
+fn report(header: &Header, ending: Ending, error: Option<&Error>) {
+    match (ending, error) {
+        (Ending::Value, _) => probe::finished(header.id),
+        (Ending::Cancelled, _) => probe::cancelled(header.id),
+        (Ending::Failed, Some(error)) => probe::failed(header.id, error),
+        (Ending::Failed, None) => {}
+    }
+}
+
+/// Tells whoever waits, and lets go of the runtime's reference.
+fn finish(raw: NonNull<Header>, completed: Completed) {
+    if completed.free {
+        return free(raw);
+    }
+    if !completed.release {
+        return;
+    }
+    // SAFETY: the runtime's reference has not been released; it becomes `task`'s.
+    let task = TaskRef(raw);
+    if completed.waiters {
+        let (waiter, hooks) = task.header().with_waiter(|waiter, cold| {
+            (waiter.take(), cold.map(|cold| cold.hooks.take()).unwrap_or_default())
+        });
+        task.header().state.unlock();
+        if let Some(waker) = waiter {
+            waker.wake();
+        }
+        for hook in hooks {
+            hook.run(&task);
+        }
+    }
+    if !task.header().state.has_handle() {
+        clear_contained(raw, "the value of a task");
+    }
+}
+
+/// Runs a done-callback where the task's home wants it run.
+pub(crate) fn call(task: &TaskRef, callback: Box<dyn FnOnce(TaskRef) + Send>) {
+    let this = task.clone();
+    task.header().home().schedule().job(Box::new(move || run_callback(callback, this)));
+}

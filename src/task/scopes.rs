@@ -1,0 +1,534 @@
+//! The cancel scopes of one task: who is inside whom, who is owed a request, who awaits what.
+//!
+//! Plain data, touched only by the thread that polls the task: at the start of a poll it moves
+//! from the task's header to the poll's stack, at the end it moves back. The law it serves
+//! (`cancel` tells the story of a request, `unwind` that of a scope):
+//!
+//! - A scope's parent is the scope that polls it, re-read at every poll. When a scope leaves, its
+//!   children go to its parent. A scope with none below it is a **leaf**; with no scopes at all,
+//!   the root is.
+//! - A request that is to be delivered is **owed** to every leaf below its maker, the root or a
+//!   scope with a trigger of its own. A debt stays until its leaf is polled. Whoever **takes**
+//!   pays for all scopes around it.
+//! - A scope below which a leaf was owed and nobody took is still marked `BELOW` after it was
+//!   polled: it takes itself, or leaves the debt to its parent if it is over.
+//! - A scope that awaits one task keeps a **note** of it until its next poll. An owed leaf with a
+//!   note passes the request on. If the note is not taken up again by then, the request comes
+//!   back to its maker.
+
+use std::task::Waker;
+
+use crate::error::Message;
+use crate::task::raw::TaskRef;
+
+/// The task itself, around all its scopes.
+pub(crate) const ROOT: u32 = 0;
+
+/// Owed a request that was made of the task from outside.
+const OWED_TASK: u8 = 1 << 0;
+/// Owed a request that a scope around it made.
+const OWED_SCOPE: u8 = 1 << 1;
+/// A leaf below is owed, and nobody has taken yet.
+const BELOW: u8 = 1 << 2;
+/// Something inside wants this scope unwound.
+const UNWIND: u8 = 1 << 3;
+/// It made a request of its own: one of the task's counted requests is its.
+const FIRED: u8 = 1 << 4;
+/// Its own request is owed below, or to itself.
+const OWING: u8 = 1 << 5;
+/// Its own request came back and is to be owed again.
+const RETURNED: u8 = 1 << 6;
+/// In use.
+const LIVE: u8 = 1 << 7;
+
+/// Which requests were passed on through a note.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Carried {
+    pub(crate) task: bool,
+    pub(crate) scope: bool,
+}
+
+impl Carried {
+    pub(crate) fn any(self) -> bool {
+        self.task || self.scope
+    }
+}
+
+/// The task that a scope awaits, if it is exactly one.
+#[derive(Debug, Default)]
+pub(crate) enum Note {
+    #[default]
+    None,
+    /// More than one, or one that cannot be relied on.
+    Blank,
+    One(TaskRef, Carried),
+}
+
+impl Note {
+    pub(crate) fn target(&self) -> Option<&TaskRef> {
+        match self {
+            Note::One(task, _) => Some(task),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn carry_task(&mut self) {
+        if let Note::One(_, carried) = self {
+            carried.task = true;
+        }
+    }
+
+    fn carried(&self) -> Carried {
+        match self {
+            Note::One(_, carried) => *carried,
+            _ => Carried::default(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    flags: u8,
+    parent: u32,
+    children: u32,
+    generation: u32,
+    /// What its latest poll left.
+    note: Note,
+    /// What the poll before left, until the present one takes it up again.
+    before: Note,
+    /// The waker it is polled with, if that is not the task's own.
+    waker: Option<Waker>,
+}
+
+impl Entry {
+    fn has(&self, flags: u8) -> bool {
+        self.flags & flags != 0
+    }
+}
+
+/// All scopes of a task but the root.
+#[derive(Debug, Default)]
+pub(crate) struct Tree {
+    /// Entry `i` is scope `i + 1`.
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    fired: u32,
+    /// The root's children, between polls.
+    under_root: u32,
+    /// Which scope's request went through whose note: (holder, maker, maker's generation).
+    passed: Vec<(u32, u32, u32)>,
+    /// The one leaf, if its note is published.
+    published: Option<u32>,
+}
+
+impl Tree {
+    /// The published task, if the one leaf is a scope.
+    pub(crate) fn published(&self) -> Option<&TaskRef> {
+        self.published.and_then(|leaf| self.entries[leaf as usize - 1].note.target())
+    }
+}
+
+/// The scopes of a task while it is polled.
+#[derive(Debug, Default)]
+pub(crate) struct Scopes {
+    root: Entry,
+    tree: Option<Box<Tree>>,
+    /// The message of the request that is being delivered.
+    pub(crate) message: Option<Message>,
+}
+
+/// What must happen to pieces of an entry outside the borrow of the scopes: foreign code may run.
+#[derive(Debug, Default)]
+#[must_use]
+pub(crate) struct Remains {
+    notes: [Note; 2],
+    waker: Option<Waker>,
+    /// A request made from outside came back to the task.
+    pub(crate) mark_back: bool,
+}
+
+impl Scopes {
+    /// Begins a poll: takes over what the header kept. `passed`: a request went through the
+    /// published note.
+    pub(crate) fn begin(note: Note, tree: Option<Box<Tree>>, passed: bool) -> Self {
+        let root = Entry { before: note, ..Entry::default() };
+        let mut scopes = Scopes { root, tree, message: None };
+        let published = scopes.tree.as_mut().and_then(|tree| tree.published.take());
+        if passed {
+            match published {
+                Some(leaf) => scopes.entry(leaf).note.carry_task(),
+                None => scopes.root.before.carry_task(),
+            }
+        }
+        scopes.root.children = scopes.tree.as_ref().map_or(0, |tree| tree.under_root);
+        scopes
+    }
+
+    /// Ends a poll that stays pending. The third: the task's one leaf has a note to publish.
+    pub(crate) fn end(mut self) -> (Note, Option<Box<Tree>>, bool) {
+        let noted = match &mut self.tree {
+            Some(tree) if self.root.children > 0 => {
+                tree.under_root = self.root.children;
+                tree.published = tree.single_noted_leaf();
+                tree.published.is_some()
+            }
+            tree => {
+                if let Some(tree) = tree {
+                    tree.under_root = 0;
+                }
+                self.root.note.target().is_some()
+            }
+        };
+        (self.root.note, self.tree, noted)
+    }
+
+    fn entry(&mut self, scope: u32) -> &mut Entry {
+        match (scope, &mut self.tree) {
+            (ROOT, _) => &mut self.root,
+            (_, Some(tree)) => &mut tree.entries[scope as usize - 1],
+            (_, None) => unreachable!("a scope without a tree"),
+        }
+    }
+
+    /// The entry of a scope, if it is still the one that was meant.
+    fn live(&mut self, scope: u32, generation: u32) -> Option<&mut Entry> {
+        let entry = self.tree.as_mut()?.entries.get_mut(scope as usize - 1)?;
+        (entry.has(LIVE) && entry.generation == generation).then_some(entry)
+    }
+
+    // ---- who is inside whom ----------------------------------------------------------------
+
+    /// A scope is entered for the first time in this task.
+    pub(crate) fn enter(&mut self, parent: u32, fired: bool, undelivered: bool) -> (u32, u32) {
+        let tree = self.tree.get_or_insert_default();
+        let scope = tree.free.pop().unwrap_or_else(|| {
+            tree.entries.push(Entry::default());
+            tree.entries.len() as u32
+        });
+        let entry = &mut tree.entries[scope as usize - 1];
+        entry.generation = entry.generation.wrapping_add(1);
+        entry.flags = LIVE;
+        entry.parent = parent;
+        if fired {
+            entry.flags |= FIRED | if undelivered { RETURNED } else { 0 };
+            tree.fired += 1;
+        }
+        let generation = entry.generation;
+        self.entry(parent).children += 1;
+        (scope, generation)
+    }
+
+    /// A scope is polled again, perhaps inside another one than before.
+    pub(crate) fn reenter(&mut self, scope: u32, parent: u32) {
+        let former = std::mem::replace(&mut self.entry(scope).parent, parent);
+        if former != parent {
+            self.entry(former).children -= 1;
+            self.entry(parent).children += 1;
+        }
+    }
+
+    pub(crate) fn parent(&mut self, scope: u32) -> u32 {
+        self.entry(scope).parent
+    }
+
+    /// A scope is over. `absorb`: what was passed on below counts as taken.
+    pub(crate) fn leave(&mut self, scope: u32, absorb: bool) -> Remains {
+        let mut remains = Remains::default();
+        if !absorb {
+            for carried in [self.entry(scope).before.carried(), self.entry(scope).note.carried()] {
+                remains.mark_back |= self.give_back(scope, carried);
+            }
+        }
+        self.forget_passed(scope);
+        let left = self.entry(scope);
+        let (parent, children, fired) = (left.parent, left.children, left.has(FIRED));
+        remains.notes = [std::mem::take(&mut left.note), std::mem::take(&mut left.before)];
+        remains.waker = left.waker.take();
+        left.flags = 0;
+        left.children = 0;
+        self.entry(parent).children -= 1;
+        if children > 0 {
+            self.adopt(scope, parent, children);
+        }
+        if let Some(tree) = &mut self.tree {
+            tree.fired -= u32::from(fired);
+            tree.free.push(scope);
+        }
+        remains
+    }
+
+    fn adopt(&mut self, former: u32, parent: u32, children: u32) {
+        let entries = self.tree.iter_mut().flat_map(|tree| &mut tree.entries);
+        for entry in entries.filter(|entry| entry.has(LIVE) && entry.parent == former) {
+            entry.parent = parent;
+        }
+        self.entry(parent).children += children;
+    }
+
+    /// A scope that ended elsewhere leaves, if it has not left by itself.
+    pub(crate) fn purge(&mut self, scope: u32, generation: u32) -> Option<Remains> {
+        self.live(scope, generation)?;
+        Some(self.leave(scope, false))
+    }
+
+    /// How many fired scopes are not around `scope`, itself included in what is around it.
+    pub(crate) fn fired_elsewhere(&mut self, scope: u32) -> u32 {
+        let mut elsewhere = self.tree.as_ref().map_or(0, |tree| tree.fired);
+        let mut at = scope;
+        while elsewhere > 0 && at != ROOT {
+            let entry = self.entry(at);
+            elsewhere -= u32::from(entry.has(FIRED));
+            at = entry.parent;
+        }
+        elsewhere
+    }
+
+    // ---- debts -----------------------------------------------------------------------------
+
+    pub(crate) fn is_leaf(&mut self, scope: u32) -> bool {
+        self.entry(scope).children == 0
+    }
+
+    /// Owes a request of `maker` to every leaf below it, or to itself if it is one. Gives the
+    /// wakers through which leaves must be told.
+    pub(crate) fn owe(&mut self, maker: u32) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        let debt = if maker == ROOT { OWED_TASK } else { OWED_SCOPE };
+        self.entry(maker).flags |= OWING;
+        if self.is_leaf(maker) {
+            self.entry(maker).flags |= debt;
+            return wakers;
+        }
+        for leaf in 1..=self.tree.as_ref().map_or(0, |tree| tree.entries.len()) as u32 {
+            let entry = self.entry(leaf);
+            if entry.has(LIVE) && entry.children == 0 && self.is_below(leaf, maker) {
+                let entry = self.entry(leaf);
+                entry.flags |= debt;
+                wakers.extend(entry.waker.take());
+                self.mark_below(leaf, maker);
+            }
+        }
+        wakers
+    }
+
+    fn is_below(&mut self, scope: u32, maker: u32) -> bool {
+        let mut at = scope;
+        while at != maker && at != ROOT {
+            at = self.entry(at).parent;
+        }
+        at == maker
+    }
+
+    fn mark_below(&mut self, leaf: u32, maker: u32) {
+        let mut at = leaf;
+        while at != maker {
+            at = self.entry(at).parent;
+            self.entry(at).flags |= BELOW;
+        }
+    }
+
+    /// Is it owed? A leaf then takes, or passes on; one that has scopes below it by now does not.
+    pub(crate) fn is_owed(&mut self, scope: u32) -> bool {
+        self.entry(scope).has(OWED_TASK | OWED_SCOPE)
+    }
+
+    /// The task to which an owed leaf can pass the request on.
+    pub(crate) fn pass_to(&mut self, scope: u32) -> Option<TaskRef> {
+        self.entry(scope).before.target().cloned()
+    }
+
+    /// The request went on to the task of the note.
+    pub(crate) fn passed_on(&mut self, scope: u32) {
+        let owed = self.entry(scope).flags;
+        let carried = Carried { task: owed & OWED_TASK != 0, scope: owed & OWED_SCOPE != 0 };
+        if carried.scope {
+            let mut at = scope;
+            while at != ROOT {
+                let entry = self.entry(at);
+                let (maker, parent) = ((at, entry.generation), entry.parent);
+                if entry.has(OWING)
+                    && let Some(tree) = &mut self.tree
+                {
+                    tree.passed.push((scope, maker.0, maker.1));
+                }
+                at = parent;
+            }
+        }
+        if let Note::One(_, before) = &mut self.entry(scope).before {
+            before.task |= carried.task;
+            before.scope |= carried.scope;
+        }
+        self.taken(scope);
+    }
+
+    /// Somebody took, here: all scopes around have been served.
+    pub(crate) fn taken(&mut self, scope: u32) {
+        self.entry(scope).flags &= !(OWED_TASK | OWED_SCOPE | BELOW | OWING | RETURNED);
+        let mut at = scope;
+        while at != ROOT {
+            at = self.entry(at).parent;
+            self.entry(at).flags &= !(BELOW | OWING);
+        }
+    }
+
+    /// The scope makes a request of its own.
+    pub(crate) fn fire(&mut self, scope: u32) {
+        self.entry(scope).flags |= FIRED;
+        if let Some(tree) = &mut self.tree {
+            tree.fired += 1;
+        }
+    }
+
+    /// Did the scope's own request come back? Then it is to be owed again.
+    pub(crate) fn take_returned(&mut self, scope: u32) -> bool {
+        let entry = self.entry(scope);
+        let returned = entry.has(RETURNED);
+        entry.flags &= !RETURNED;
+        returned
+    }
+
+    /// The scope's own request has not been delivered yet.
+    pub(crate) fn is_undelivered(&mut self, scope: u32) -> bool {
+        self.entry(scope).has(OWING | RETURNED)
+    }
+
+    pub(crate) fn has_returned(&mut self, scope: u32) -> bool {
+        self.entry(scope).has(RETURNED)
+    }
+
+    pub(crate) fn is_owed_below(&mut self, scope: u32) -> bool {
+        self.entry(scope).has(BELOW)
+    }
+
+    /// Something inside `scope` wants it unwound, whatever its poll returns.
+    pub(crate) fn unwind(&mut self, scope: u32, message: Option<Message>) {
+        self.entry(scope).flags |= UNWIND;
+        self.message = message;
+    }
+
+    pub(crate) fn take_unwind(&mut self, scope: u32) -> bool {
+        let entry = self.entry(scope);
+        let unwind = entry.has(UNWIND);
+        entry.flags &= !UNWIND;
+        unwind
+    }
+
+    // ---- notes -----------------------------------------------------------------------------
+
+    /// A poll of the scope begins: its note is the one of the poll before.
+    pub(crate) fn turn(&mut self, scope: u32) -> Note {
+        let entry = self.entry(scope);
+        let note = std::mem::take(&mut entry.note);
+        std::mem::replace(&mut entry.before, note)
+    }
+
+    /// The awaited task is looked at again: gives what went through the scope's note of it.
+    pub(crate) fn claim(&mut self, scope: u32, task: &TaskRef) -> (Carried, Note) {
+        let entry = self.entry(scope);
+        match entry.before.target() {
+            Some(target) if target == task => {
+                let note = std::mem::take(&mut entry.before);
+                (note.carried(), note)
+            }
+            _ => (Carried::default(), Note::None),
+        }
+    }
+
+    /// What was carried has arrived: the awaited task is done.
+    pub(crate) fn forget_passed(&mut self, holder: u32) {
+        if let Some(tree) = &mut self.tree {
+            tree.passed.retain(|passed| passed.0 != holder);
+        }
+    }
+
+    /// The scope awaits `task`. `reliable`: it is polled with the scope's own waker. True: a
+    /// request made from outside came back to the task.
+    pub(crate) fn note(
+        &mut self,
+        scope: u32,
+        task: TaskRef,
+        carried: Carried,
+        reliable: bool,
+    ) -> Remains {
+        let entry = self.entry(scope);
+        let mut remains = Remains::default();
+        if reliable && matches!(entry.note, Note::None) {
+            entry.note = Note::One(task, carried);
+            return remains;
+        }
+        let former = std::mem::replace(&mut entry.note, Note::Blank);
+        let both = [former.carried(), carried];
+        for carried in both {
+            remains.mark_back |= self.give_back(scope, carried);
+        }
+        remains.notes = [former, Note::One(task, Carried::default())];
+        remains
+    }
+
+    /// The scope's poll is over: what its former note carried and nobody took up comes back.
+    pub(crate) fn settle(&mut self, scope: u32) -> Remains {
+        let before = std::mem::take(&mut self.entry(scope).before);
+        let mark_back = self.give_back(scope, before.carried());
+        Remains { notes: [before, Note::None], waker: None, mark_back }
+    }
+
+    /// Returns carried requests to whoever made them. True: the task's own mark is to be set.
+    fn give_back(&mut self, holder: u32, carried: Carried) -> bool {
+        if carried.scope
+            && let Some(tree) = &mut self.tree
+        {
+            let passed = std::mem::take(&mut tree.passed);
+            let (back, rest) = passed.into_iter().partition(|passed| passed.0 == holder);
+            tree.passed = rest;
+            let back: Vec<(u32, u32, u32)> = back;
+            for (_, maker, generation) in back {
+                if let Some(entry) = self.live(maker, generation) {
+                    entry.flags |= RETURNED;
+                }
+            }
+        }
+        carried.task
+    }
+
+    // ---- wakers ----------------------------------------------------------------------------
+
+    /// Nobody passes the present request on.
+    pub(crate) fn forget_notes(&mut self) -> Vec<Remains> {
+        let mut all = Vec::new();
+        let last = self.tree.as_ref().map_or(0, |tree| tree.entries.len()) as u32;
+        for scope in ROOT..=last {
+            // A free entry has no notes.
+            let entry = self.entry(scope);
+            let notes = [std::mem::take(&mut entry.note), std::mem::take(&mut entry.before)];
+            self.forget_passed(scope);
+            all.push(Remains { notes, waker: None, mark_back: false });
+        }
+        all
+    }
+
+    /// Must the scope's own waker be kept anew? `None` stands for the task's waker.
+    pub(crate) fn needs_waker(&mut self, scope: u32, waker: Option<&Waker>) -> bool {
+        match (&self.entry(scope).waker, waker) {
+            (None, None) => false,
+            (Some(kept), Some(waker)) => !kept.will_wake(waker),
+            _ => true,
+        }
+    }
+
+    pub(crate) fn keep_waker(&mut self, scope: u32, waker: Option<Waker>) -> Option<Waker> {
+        std::mem::replace(&mut self.entry(scope).waker, waker)
+    }
+}
+
+impl Tree {
+    /// The one leaf, if there is exactly one and it has a note.
+    fn single_noted_leaf(&self) -> Option<u32> {
+        let is_leaf = |entry: &&Entry| entry.has(LIVE) && entry.children == 0;
+        let leaves = (1..).zip(&self.entries);
+        let mut leaves = leaves.filter(|(_, entry)| is_leaf(entry));
+        match (leaves.next(), leaves.next()) {
+            (Some((leaf, entry)), None) if entry.note.target().is_some() => Some(leaf),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,541 @@
+//! The state word: what a task is doing, what was asked of it, and who still holds it.
+//!
+//! One word, one table. A transition is a method named after what happened; it is one atomic step
+//! and returns what the caller now owes. Nobody else sees the bits.
+//!
+//! | bits   | name      | set by          | cleared by     | while set                          |
+//! |--------|-----------|-----------------|----------------|------------------------------------|
+//! | 0      | SCHEDULED | spawn, wake     | start of poll  | queued, or will be after the poll  |
+//! | 1      | RUNNING   | start of poll   | end of poll    | one thread owns the future         |
+//! | 2      | DONE      | last poll ends  | never          | future gone, result stored         |
+//! | 3      | CANCEL    | cancel          | start of poll, or uncancel to 0 before COMMITTED | the next poll is armed |
+//! | 4      | COMMITTED | cancel, if idle; end of poll, if marked | start of poll | uncancel cannot take it back |
+//! | 5      | NOTE      | end of poll     | start of poll  | the header names an awaited task   |
+//! | 6      | PASSED    | cancel          | start of poll  | the request went on to that task   |
+//! | 7      | LOCKED    | whoever looks into the header | the same | the short lock: no poll begins or ends |
+//! | 8      | WAITER    | join, callback  | last poll ends | somebody wants to know of the end  |
+//! | 9      | HANDLE    | spawn           | drop of the handle | a `Task` owns the value        |
+//! | 10     | FAILED    | last poll ends  | never          | DONE, with an error                |
+//! | 11     | CANCELLED | last poll ends  | never          | DONE, by cancellation              |
+//! | 12     | UNSEEN    | last poll ends  | a look at the error, `cancel` | nobody knows the error |
+//! | 13     | MESSAGE   | cancel          | cancel without one | a message is stored with the mark |
+//! | 14     | GONE      | a scope's end elsewhere | start of poll | scopes have left the task's tree |
+//! | 15     | HERE      | cancel, at the end of its walk | start of poll | the request is taken here, not passed on |
+//! | 16..32 | requests  | cancel, +1      | uncancel, -1   | `cancelling()` > 0; saturates      |
+//! | 32..64 | refs      | clone, +1       | drop, -1       | the allocation lives               |
+//!
+//! RUNNING and DONE are never both set. A cell without refs is free.
+//!
+//! The **short lock** guards the header's cold part, its waiter and, while the task is idle, its
+//! note. It is held for a few stores, never across foreign code. Polls wait for it, at both ends:
+//! so whoever holds it over an idle task knows that the task stays idle.
+//! Model: `loom-tests/state.rs`.
+
+use crate::sys::{AtomicU64, Ordering, spin_loop, thread};
+
+const SCHEDULED: u64 = 1 << 0;
+const RUNNING: u64 = 1 << 1;
+const DONE: u64 = 1 << 2;
+const CANCEL: u64 = 1 << 3;
+const COMMITTED: u64 = 1 << 4;
+const NOTE: u64 = 1 << 5;
+const PASSED: u64 = 1 << 6;
+const LOCKED: u64 = 1 << 7;
+const WAITER: u64 = 1 << 8;
+const HANDLE: u64 = 1 << 9;
+const FAILED: u64 = 1 << 10;
+const CANCELLED: u64 = 1 << 11;
+const UNSEEN: u64 = 1 << 12;
+const MESSAGE: u64 = 1 << 13;
+const GONE: u64 = 1 << 14;
+const HERE: u64 = 1 << 15;
+
+const REQUEST: u64 = 1 << 16;
+const REQUESTS: u64 = 0xffff << 16;
+const REF: u64 = 1 << 32;
+
+/// Half of what fits: a program that leaks this many wakers is stopped before it wraps.
+const MOST_REFS: u64 = 1 << 31;
+
+/// The word.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct State(AtomicU64);
+
+/// What the waker owes the task.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    Queue,
+    Nothing,
+}
+
+/// What a poll starts with.
+#[must_use]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Start {
+    /// A request waits for delivery.
+    pub(crate) armed: bool,
+    /// It has been to the task that is awaited, and is to be taken here.
+    pub(crate) here: bool,
+    /// A message came with it, and is in the cold part.
+    pub(crate) message: bool,
+    /// A request was passed on through the published note.
+    pub(crate) passed: bool,
+    /// Scopes of this task have ended elsewhere; the cold part lists them.
+    pub(crate) gone: bool,
+}
+
+/// What the end of a poll that stays pending owes.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It sleeps; it may run, and be freed, elsewhere from now on.
+    Idle,
+    /// It was woken, or marked, meanwhile: queue it again.
+    Requeue,
+    /// It was marked and awaits one task: the lock is held, pass the request on.
+    Forward { message: bool },
+}
+
+/// What a cancel request met.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// The task is done.
+    Refused,
+    /// Somebody holds the lock: try again.
+    Busy,
+    /// Recorded.
+    Accepted(Recorded),
+}
+
+/// How a request was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    /// The lock is held, and must be released.
+    pub(crate) locked: bool,
+    /// The task awaits another: the request goes on to that one. (The lock is held.)
+    pub(crate) follow: bool,
+    /// The task was idle: queue it.
+    pub(crate) queue: bool,
+    /// An earlier request is on its way, and keeps its message.
+    pub(crate) late: bool,
+}
+
+/// How a task ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Value,
+    Failed,
+    Cancelled,
+}
+
+/// What the completer owes.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Completed {
+    /// Somebody waits: the lock is held, take the waiters out, unlock, release, wake.
+    pub(crate) waiters: bool,
+    /// The runtime's reference is still to be released; the value first, if no handle owns it.
+    pub(crate) release: bool,
+    /// Nobody holds the cell any more: free it.
+    pub(crate) free: bool,
+}
+
+impl State {
+    /// A task that is queued; the runtime and a handle hold it.
+    pub(crate) fn scheduled() -> Self {
+        State(AtomicU64::new(Self::FRESH | SCHEDULED))
+    }
+
+    /// A task whose first poll is under way.
+    pub(crate) fn running() -> Self {
+        State(AtomicU64::new(Self::FRESH | RUNNING))
+    }
+
+    const FRESH: u64 = HANDLE | 2 * REF;
+
+    /// Puts this word where a free cell's word is, seen by whoever walks the cells.
+    ///
+    /// The walk takes references with [`try_ref`](State::try_ref); its acquire meets this release.
+    pub(crate) fn publish(self, word: &AtomicU64) {
+        word.store(self.into_bits(), Ordering::Release);
+    }
+
+    #[cfg(not(loom))]
+    fn into_bits(self) -> u64 {
+        self.0.into_inner()
+    }
+
+    #[cfg(loom)]
+    fn into_bits(self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn load(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// One atomic step: `step` gives the next word and the answer, or only an answer.
+    #[inline]
+    fn step<T>(&self, mut step: impl FnMut(u64) -> (Option<u64>, T)) -> T {
+        let mut now = self.0.load(Ordering::Acquire);
+        loop {
+            let (next, answer) = step(now);
+            let Some(next) = next else { return answer };
+            match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return answer,
+                Err(other) => now = other,
+            }
+        }
+    }
+
+    /// As [`step`](State::step), once nobody holds the short lock.
+    #[inline]
+    fn step_unlocked<T>(&self, mut step: impl FnMut(u64) -> (u64, T)) -> T {
+        let mut patience = Patience::new();
+        loop {
+            let done = self.step(|now| match now & LOCKED {
+                0 => {
+                    let (next, answer) = step(now);
+                    (Some(next), Some(answer))
+                }
+                _ => (None, None),
+            });
+            match done {
+                Some(answer) => return answer,
+                None => patience.wait(),
+            }
+        }
+    }
+
+    // ---- polling ---------------------------------------------------------------------------
+
+    /// Somebody wakes the task.
+    pub(crate) fn wake(&self) -> Wake {
+        let before = self.0.fetch_or(SCHEDULED, Ordering::AcqRel);
+        match before & (SCHEDULED | RUNNING | DONE) {
+            0 => Wake::Queue,
+            _ => Wake::Nothing,
+        }
+    }
+
+    /// A worker takes the task from a queue and polls it.
+    pub(crate) fn start_poll(&self) -> Start {
+        self.step_unlocked(|now| {
+            debug_assert_eq!(now & (SCHEDULED | RUNNING | DONE), SCHEDULED);
+            let next = now & !(SCHEDULED | CANCEL | COMMITTED | NOTE | PASSED | GONE | HERE) | RUNNING;
+            let start = Start {
+                armed: now & CANCEL != 0,
+                here: now & HERE != 0,
+                message: now & MESSAGE != 0,
+                passed: now & PASSED != 0,
+                gone: now & GONE != 0,
+            };
+            (next, start)
+        })
+    }
+
+    /// A sleeping task is taken to be ended without asking.
+    pub(crate) fn start_kill(&self) -> bool {
+        self.step_unlocked(|now| match now & (SCHEDULED | RUNNING | DONE) {
+            0 => (now & !(NOTE | PASSED) | RUNNING, true),
+            _ => (now, false),
+        })
+    }
+
+    /// The poll ended pending; `noted`: the header names the one task it awaits.
+    pub(crate) fn end_poll(&self, noted: bool) -> End {
+        self.step_unlocked(|now| {
+            debug_assert_eq!(now & (RUNNING | DONE), RUNNING);
+            let next = now & !RUNNING;
+            if now & SCHEDULED != 0 {
+                (next, End::Requeue)
+            } else if now & CANCEL == 0 {
+                (if noted { next | NOTE } else { next }, End::Idle)
+            } else if noted {
+                let message = now & MESSAGE != 0;
+                (next & !CANCEL | NOTE | LOCKED, End::Forward { message })
+            } else {
+                (next | COMMITTED | SCHEDULED, End::Requeue)
+            }
+        })
+    }
+
+    /// The future ended with a value. False: a request is undelivered, so the task ends cancelled
+    /// (CAN-09), and nobody can take the request back any more.
+    pub(crate) fn may_return(&self) -> bool {
+        self.step(|now| match now & CANCEL {
+            0 => (None, true),
+            _ => (Some(now | COMMITTED), false),
+        })
+    }
+
+    /// The task ends; its future is gone and its result stored. `kept`: a value is stored.
+    ///
+    /// `None`: a value, but a request came first: ask [`may_return`](State::may_return) again.
+    pub(crate) fn complete(&self, ending: Ending, kept: bool) -> Option<Completed> {
+        let outcome = match ending {
+            Ending::Value => 0,
+            Ending::Failed => FAILED | UNSEEN,
+            Ending::Cancelled => CANCELLED,
+        };
+        let mut patience = Patience::new();
+        loop {
+            let answer = self.step(|now| {
+                debug_assert_eq!(now & (RUNNING | DONE), RUNNING);
+                if now & LOCKED != 0 {
+                    return (None, Err(()));
+                }
+                if ending == Ending::Value && now & CANCEL != 0 {
+                    return (None, Ok(None));
+                }
+                let waiters = now & WAITER != 0;
+                let release = waiters || (kept && now & HANDLE == 0);
+                let mut next = now & !(RUNNING | SCHEDULED | CANCEL | COMMITTED | WAITER);
+                next |= DONE | outcome | if waiters { LOCKED } else { 0 };
+                if !release {
+                    next -= REF;
+                }
+                let free = next < REF;
+                (Some(next), Ok(Some(Completed { waiters, release, free })))
+            });
+            match answer {
+                Ok(answer) => return answer,
+                Err(()) => patience.wait(),
+            }
+        }
+    }
+
+    // ---- cancellation ----------------------------------------------------------------------
+
+    /// Somebody asks the task to end. `message`: one came along, so the lock is wanted.
+    pub(crate) fn request(&self, message: bool) -> Request {
+        self.step(|now| {
+            if now & DONE != 0 {
+                let next = (now & UNSEEN != 0).then_some(now & !UNSEEN);
+                return (next, Request::Refused);
+            }
+            if now & LOCKED != 0 {
+                return (None, Request::Busy);
+            }
+            let idle = now & (SCHEDULED | RUNNING) == 0;
+            let follow = idle && now & NOTE != 0;
+            let locked = follow || message || now & MESSAGE != 0;
+            let mut next = if now & REQUESTS == REQUESTS { now } else { now + REQUEST };
+            next = match (idle, follow) {
+                (_, true) => next & !CANCEL,
+                (true, _) => next | CANCEL | COMMITTED | SCHEDULED,
+                (false, _) => next | CANCEL,
+            };
+            if locked {
+                next |= LOCKED;
+            }
+            let late = now & COMMITTED != 0;
+            let queue = idle && !follow;
+            (Some(next), Request::Accepted(Recorded { locked, follow, queue, late }))
+        })
+    }
+
+    /// The lock is held over an idle task whose request was accepted by the task it awaits.
+    pub(crate) fn unlock_passed(&self) {
+        self.step(|now| (Some(now & !LOCKED | PASSED), ()));
+    }
+
+    /// The lock is held over an idle task whose request was refused: it must take it itself.
+    pub(crate) fn unlock_refused(&self, message: bool) -> Wake {
+        self.step(|now| {
+            let next = with_message(now & !LOCKED | CANCEL | HERE, message);
+            match now & SCHEDULED {
+                0 => (Some(next | COMMITTED | SCHEDULED), Wake::Queue),
+                _ => (Some(next), Wake::Nothing),
+            }
+        })
+    }
+
+    /// The lock is held over an idle task whose request could not be placed just now: let go of the
+    /// lock, leaving the mark behind.
+    pub(crate) fn unlock_marked(&self, message: bool) {
+        self.step(|now| (Some(with_message(now & !LOCKED | CANCEL, message)), ()));
+    }
+
+    /// Takes the lock again after [`unlock_marked`](State::unlock_marked), and the mark with it.
+    ///
+    /// `None`: somebody holds the lock. `Some(false)`: the request is in other hands by now.
+    pub(crate) fn relock_marked(&self) -> Option<bool> {
+        self.step(|now| {
+            let waiting = now & (SCHEDULED | RUNNING | DONE) == 0 && now & NOTE != 0;
+            if !waiting || now & CANCEL == 0 {
+                (None, Some(false))
+            } else if now & LOCKED != 0 {
+                (None, None)
+            } else {
+                (Some(now & !CANCEL | LOCKED), Some(true))
+            }
+        })
+    }
+
+    /// A request that had left the running task comes back: its mark, not its count.
+    pub(crate) fn take_mark_back(&self) {
+        self.0.fetch_or(CANCEL, Ordering::AcqRel);
+    }
+
+    /// The task's own scope makes a request; it is delivered by the scope, not by the mark.
+    pub(crate) fn count_own(&self) {
+        self.step(|now| {
+            ((now & REQUESTS != REQUESTS).then_some(now + REQUEST), ())
+        });
+    }
+
+    /// Takes one request back, never below zero; to zero, the undelivered mark goes too.
+    pub(crate) fn uncancel(&self) -> u32 {
+        self.step(|now| {
+            if now & REQUESTS == 0 {
+                return (None, 0);
+            }
+            let mut next = now - REQUEST;
+            if next & REQUESTS == 0 && next & (CANCEL | COMMITTED) == CANCEL {
+                next &= !CANCEL;
+            }
+            (Some(next), count(next))
+        })
+    }
+
+    /// How many requests stand.
+    pub(crate) fn requests(&self) -> u32 {
+        count(self.load())
+    }
+
+    // ---- the short lock --------------------------------------------------------------------
+
+    pub(crate) fn lock(&self) {
+        self.step_unlocked(|now| (now | LOCKED, ()));
+    }
+
+    /// Takes the lock unless the task is done.
+    pub(crate) fn lock_unless_done(&self) -> bool {
+        self.step_unlocked(|now| match now & DONE {
+            0 => (now | LOCKED, true),
+            _ => (now, false),
+        })
+    }
+
+    /// Takes the lock if the task sleeps.
+    pub(crate) fn lock_idle(&self) -> bool {
+        self.step_unlocked(|now| match now & (SCHEDULED | RUNNING | DONE) {
+            0 => (now | LOCKED, true),
+            _ => (now, false),
+        })
+    }
+
+    pub(crate) fn unlock(&self) {
+        self.0.fetch_and(!LOCKED, Ordering::Release);
+    }
+
+    /// Unlocks; from now on somebody waits for the end.
+    pub(crate) fn unlock_waited(&self) {
+        self.step(|now| (Some(now & !LOCKED | WAITER), ()));
+    }
+
+    /// Unlocks; a message is stored with the mark, or not.
+    pub(crate) fn unlock_with_message(&self, message: bool) {
+        self.step(|now| (Some(with_message(now & !LOCKED, message)), ()));
+    }
+
+    /// Unlocks; a scope of this task has ended elsewhere.
+    pub(crate) fn unlock_gone(&self) {
+        self.step(|now| (Some(now & !LOCKED | GONE), ()));
+    }
+
+    // ---- looks -----------------------------------------------------------------------------
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.load() & DONE != 0
+    }
+
+    /// How the task ended, if it has.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        match self.load() & (DONE | FAILED | CANCELLED) {
+            now if now & DONE == 0 => None,
+            now if now & FAILED != 0 => Some(Ending::Failed),
+            now if now & CANCELLED != 0 => Some(Ending::Cancelled),
+            _ => Some(Ending::Value),
+        }
+    }
+
+    pub(crate) fn has_handle(&self) -> bool {
+        self.load() & HANDLE != 0
+    }
+
+    /// Somebody looks at the error.
+    pub(crate) fn see(&self) {
+        if self.load() & UNSEEN != 0 {
+            self.0.fetch_and(!UNSEEN, Ordering::AcqRel);
+        }
+    }
+
+    /// The last holder is gone: did nobody look at the error?
+    pub(crate) fn is_unseen(&self) -> bool {
+        self.load() & UNSEEN != 0
+    }
+
+    // ---- references ------------------------------------------------------------------------
+
+    pub(crate) fn add_ref(&self) {
+        let before = self.0.fetch_add(REF, Ordering::Relaxed);
+        if before >> 32 >= MOST_REFS {
+            std::process::abort();
+        }
+    }
+
+    /// Takes a reference to an unfinished task that is found by walking the cells.
+    pub(crate) fn try_ref(&self) -> bool {
+        self.step(|now| match now >= REF && now & DONE == 0 {
+            true => (Some(now + REF), true),
+            false => (None, false),
+        })
+    }
+
+    /// Releases a reference. True: it was the last, free the cell.
+    #[must_use]
+    pub(crate) fn release(&self) -> bool {
+        self.0.fetch_sub(REF, Ordering::AcqRel) >> 32 == 1
+    }
+
+    /// The handle of an unfinished task goes. `None`: the task is done, so the value is the
+    /// handle's to drop first. `Some(true)`: free the cell.
+    #[must_use]
+    pub(crate) fn drop_handle(&self) -> Option<bool> {
+        self.step(|now| match now & DONE {
+            0 => (Some((now & !HANDLE) - REF), Some(now >> 32 == 1)),
+            _ => (None, None),
+        })
+    }
+}
+
+fn count(word: u64) -> u32 {
+    ((word & REQUESTS) >> 16) as u32
+}
+
+fn with_message(word: u64, message: bool) -> u64 {
+    if message { word | MESSAGE } else { word & !MESSAGE }
+}
+
+/// How to wait for a lock that is held for a few stores: its holder may be off its core.
+pub(crate) struct Patience(u32);
+
+impl Patience {
+    pub(crate) fn new() -> Self {
+        Patience(0)
+    }
+
+    pub(crate) fn wait(&mut self) {
+        self.0 += 1;
+        if self.0 < 32 && cfg!(not(loom)) {
+            spin_loop();
+        } else {
+            thread::yield_now();
+        }
+    }
+}

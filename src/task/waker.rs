@@ -1,0 +1,55 @@
+//! The four functions of a task's waker.
+//!
+//! A waker is a counted reference to the task's header. The one that a poll lends out is borrowed:
+//! it counts only once it is cloned.
+
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+use std::task::{RawWaker, RawWakerVTable, Waker};
+
+use crate::task::raw::{Header, TaskRef};
+
+static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, release);
+
+/// The waker of a task that is being polled; it must not outlive the poll.
+pub(crate) fn borrowed(header: NonNull<Header>) -> ManuallyDrop<Waker> {
+    // SAFETY: the four functions keep the contract of `RawWaker`; this one is never dropped, and
+    // the poll that lends it keeps the task alive.
+    ManuallyDrop::new(unsafe { Waker::new(header.as_ptr().cast_const().cast(), &VTABLE) })
+}
+
+/// Is this the very waker of that task?
+pub(crate) fn belongs_to(waker: &Waker, header: NonNull<Header>) -> bool {
+    waker.data() == header.as_ptr().cast_const().cast() && std::ptr::eq(waker.vtable(), &VTABLE)
+}
+
+/// # Safety
+/// `data` is the header of a task to which the caller holds a reference.
+unsafe fn reference(data: *const ()) -> ManuallyDrop<TaskRef> {
+    // SAFETY: the caller's promise; the wrapper leaves the count alone.
+    ManuallyDrop::new(unsafe { TaskRef::from_raw(data) })
+}
+
+unsafe fn clone(data: *const ()) -> RawWaker {
+    // SAFETY: a waker holds a reference.
+    let task = unsafe { reference(data) };
+    std::mem::forget(TaskRef::clone(&task));
+    RawWaker::new(data, &VTABLE)
+}
+
+unsafe fn wake(data: *const ()) {
+    // SAFETY: a waker holds a reference, which this call takes over.
+    let task = ManuallyDrop::into_inner(unsafe { reference(data) });
+    // The reference goes last: it keeps the task's home alive while the task may already end.
+    task.wake();
+}
+
+unsafe fn wake_by_ref(data: *const ()) {
+    // SAFETY: a waker holds a reference.
+    unsafe { reference(data) }.wake();
+}
+
+unsafe fn release(data: *const ()) {
+    // SAFETY: a waker holds a reference, which this call takes over.
+    drop(ManuallyDrop::into_inner(unsafe { reference(data) }));
+}
