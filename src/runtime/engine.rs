@@ -7,7 +7,7 @@ use crate::probe;
 use crate::reactor::Reactor;
 use crate::runtime::handle::Handle;
 use crate::scheduler::Shared;
-use crate::sys::{Arc, AtomicBool, Condvar, Mutex, Ordering, fence};
+use crate::sys::{Arc, Condvar, Mutex};
 use crate::task::live;
 use crate::task::memory::{Home, HomeHandle};
 use crate::task::raw::TaskRef;
@@ -21,7 +21,6 @@ pub(crate) struct Engine {
     homes: Vec<HomeHandle>,
     /// Main tasks: they belong to the threads that block on them.
     mains: Mutex<Vec<TaskRef>>,
-    closed: AtomicBool,
     /// Worker threads that have not returned.
     running: Mutex<usize>,
     returned: Condvar,
@@ -40,7 +39,6 @@ impl Engine {
             blocking,
             homes,
             mains: Mutex::new(Vec::new()),
-            closed: AtomicBool::new(false),
             running: Mutex::new(0),
             returned: Condvar::new(),
         }
@@ -110,18 +108,20 @@ impl Engine {
     // ---- the end ---------------------------------------------------------------------------
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.shared.is_closed()
     }
 
     /// Ends everything: cancels what is left and awaits it, names what will not end within
     /// `grace`, stops the workers, and drops what survives on this thread.
     pub(crate) fn shut_down(&self, grace: Duration) {
-        self.closed.store(true, Ordering::Release);
-        // A spawn that saw the runtime open and the walk that follows: one sees the other.
-        fence(Ordering::SeqCst);
+        self.shared.close();
+        let progress = self.shared.progress();
         if !self.cancel_all(grace) {
             for task in self.live() {
                 probe::refuses_to_end(task.header().id(), &task.name(), task.location());
+            }
+            for worker in self.shared.stuck_since(&progress) {
+                probe::stuck(worker);
             }
         }
         self.shared.stop();

@@ -253,6 +253,27 @@ impl Current {
         self.dispose(remains);
     }
 
+    /// The present scope no longer awaits `task`: what went to it comes back.
+    pub(crate) fn withdraw(&self, task: &TaskRef) {
+        let scope = self.scope();
+        let remains = self.scopes(|scopes| scopes.withdraw(scope, task));
+        self.dispose(remains);
+    }
+
+    /// Drops what is inside a scope that takes: what was passed on below is taken with it, and
+    /// does not come back.
+    pub(crate) fn absorb(&self, drop_inside: impl FnOnce()) {
+        struct Absorbing<'a>(&'a Current, bool);
+        impl Drop for Absorbing<'_> {
+            fn drop(&mut self) {
+                self.0.scopes(|scopes| scopes.absorbing = self.1);
+            }
+        }
+        let before = self.scopes(|scopes| std::mem::replace(&mut scopes.absorbing, true));
+        let _absorbing = Absorbing(self, before);
+        drop_inside();
+    }
+
     /// Unwinds the present scope: it ends as cancelled, whatever its poll returns.
     pub(crate) fn unwind(&self, message: Option<Message>) {
         let scope = self.scope();

@@ -447,6 +447,7 @@ impl Wait {
         task.header().state.unlock();
         // A request that went to the task through this future must come back to whoever waited:
         // if that is not the task that drops it now, it is woken to find out.
+        current::with(|current| current.withdraw(task));
         let elsewhere = waker.filter(|waker| {
             !current::with(|current| current.is_own(waker)).unwrap_or(false)
         });

@@ -104,7 +104,7 @@ impl<F: Future> Scoped<F> {
             current.owe(place);
         }
         if current.is_owed(place) && current.deliver(place) {
-            this.future.set(None);
+            current.absorb(|| this.future.set(None));
             return Poll::Ready(this.scope.unwound(current));
         }
         let future = this.future.as_mut().as_pin_mut();
@@ -112,7 +112,7 @@ impl<F: Future> Scoped<F> {
         let remains = current.scopes(|scopes| scopes.settle(place));
         current.dispose(remains);
         if current.scopes(|scopes| scopes.take_unwind(place)) {
-            this.future.set(None);
+            current.absorb(|| this.future.set(None));
             return Poll::Ready(this.scope.unwound(current));
         }
         match polled.map(sort) {
@@ -122,12 +122,12 @@ impl<F: Future> Scoped<F> {
                 Poll::Ready(Exit::Value(value))
             }
             Poll::Ready(Err(cancelled)) => {
-                this.future.set(None);
+                current.absorb(|| this.future.set(None));
                 let mine = this.scope.leave(current, true);
                 Poll::Ready(Exit::Unwound { cancelled, mine })
             }
             Poll::Pending if current.scopes(|scopes| scopes.is_owed_below(place)) => {
-                this.future.set(None);
+                current.absorb(|| this.future.set(None));
                 Poll::Ready(this.scope.unwound(current))
             }
             Poll::Pending => {
