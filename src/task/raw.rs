@@ -401,10 +401,12 @@ impl TaskRef {
     }
 
     /// Ends the task without asking, if it sleeps: its future is dropped, it ends cancelled.
-    pub(crate) fn kill(&self) {
-        if self.header().state.start_kill() {
+    pub(crate) fn kill(&self) -> bool {
+        let sleeps = self.header().state.start_kill();
+        if sleeps {
             kill_running(self.0);
         }
+        sleeps
     }
 
     /// Moves the value of a finished task into `into`.
