@@ -4,6 +4,10 @@
 mod common;
 
 mod cancel;
+mod idle;
 mod join;
 mod memory;
+mod queue;
+mod shutdown;
 mod state;
+mod timers;

@@ -1,4 +1,56 @@
-//! A work-stealing task runtime whose tasks behave like Python's asyncio tasks.
+//! A multi-threaded, work-stealing task runtime whose tasks behave like Python's asyncio tasks.
+//!
+//! One worker thread per core, each with its own queue and event loop, stealing from its peers;
+//! and asyncio's semantics across all of them: cancellation is a request with a count, delivered
+//! where the task is suspended, that can be caught, cleaned up after with awaits, and taken back.
+//!
+//! ```
+//! use std::time::Duration;
+//! use filch::{catch_cancelled, sleep, spawn, timeout};
+//!
+//! # fn main() -> filch::Result<()> {
+//! filch::run(async {
+//!     let task = spawn(async {
+//!         // `try: .. except CancelledError: ..`
+//!         if let Err(cancelled) = catch_cancelled(sleep(Duration::from_secs(3600))).await {
+//!             sleep(Duration::from_millis(1)).await; // clean up, with awaits
+//!             cancelled.raise().await;
+//!         }
+//!         Ok(())
+//!     });
+//!     // `asyncio.wait_for`: cancels the task, and waits for its clean-up.
+//!     let error = timeout(Duration::from_millis(10), task).await.unwrap_err();
+//!     assert!(error.is_timeout());
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! # Where to find what
+//!
+//! | asyncio | here |
+//! |---|---|
+//! | `run`, `Runner` | [`run`], [`Runtime`] |
+//! | `create_task`, `eager_start` | [`spawn`], [`spawn_eager`], [`TaskBuilder`] |
+//! | `Task` and its methods | [`Task`], which owns the value; [`TaskRef`], for everybody else |
+//! | `except CancelledError` | [`catch_cancelled`] |
+//! | `timeout`, `wait_for` | [`timeout`], [`timeout_at`], [`timeout_scope`], [`timeout_any`] |
+//! | `sleep`, `loop.time()` | [`sleep`], [`sleep_until`], [`interval`], [`time::Instant`] |
+//! | `to_thread` | [`to_thread`] |
+//! | `current_task`, `all_tasks` | [`current_task`], [`all_tasks`] |
+//! | `run_coroutine_threadsafe` | [`Handle::spawn`], [`Task::wait`] |
+//! | streams and sockets | [`net`] |
+//!
+//! Nothing like it in asyncio: [`sim`], which runs the same program on one thread in virtual time,
+//! in an order that a seed decides.
+//!
+//! # The house
+//!
+//! The source is a house with floors; a room uses only rooms on lower floors. From the ground:
+//! the machine (`sys`); small parts that know nothing of tasks (`driver`, `error`, `probe`); one
+//! task (`task`); what moves tasks along (`blocking`, `reactor`, `scheduler`, `sim`); the parts
+//! put together (`runtime`); what programs are written with (`scope`, `time`); the outside world
+//! (`net`).
 
 mod sys;
 
@@ -8,6 +60,9 @@ mod probe;
 
 mod task;
 
+mod blocking;
+mod reactor;
+mod scheduler;
 #[path = "sim/mod.rs"]
 mod simulated;
 
@@ -17,10 +72,13 @@ mod scope;
 
 pub mod time;
 
+pub mod net;
+
 pub use crate::error::{Cancelled, Elapsed, Error, Outcome, Result};
 pub use crate::runtime::sim;
-pub use crate::runtime::{Handle, TaskBuilder, TryCurrentError, YieldNow};
-pub use crate::runtime::{all_tasks, spawn, spawn_eager, yield_now};
+pub use crate::runtime::{BuildError, Builder, Handle, Runtime, TaskBuilder, TryCurrentError};
+pub use crate::runtime::{ToThread, YieldNow};
+pub use crate::runtime::{all_tasks, run, spawn, spawn_eager, to_thread, yield_now};
 pub use crate::scope::{Deadline, NotActive, Timeout, TimeoutAny, TimeoutScope};
 pub use crate::scope::{timeout, timeout_any, timeout_at, timeout_scope};
 pub use crate::task::current::current_task;
@@ -28,7 +86,7 @@ pub use crate::task::handle::{Join, Task, TaskId};
 pub use crate::task::hooks::CallbackId;
 pub use crate::task::raw::TaskRef;
 pub use crate::task::unwind::{CatchCancelled, catch_cancelled, catch_cancelled_any};
-pub use crate::time::{sleep, sleep_until};
+pub use crate::time::{Interval, Missed, Sleep, interval, sleep, sleep_until};
 
 #[cfg(all(test, loom))]
 #[path = "../loom-tests/mod.rs"]

@@ -53,7 +53,12 @@ pub(crate) fn refuses_to_end(task: u64, name: &str, place: impl Display) {
     tracing::error!(target: "filch::runtime", task, name, %place, "task refuses to end");
 }
 
-/// The runtime ends and this thread will not.
+/// The runtime ends and this worker has been inside one poll since.
+pub(crate) fn stuck(worker: usize) {
+    tracing::error!(target: "filch::runtime", worker, "worker is stuck in one poll");
+}
+
+/// The runtime ends and these threads will not.
 pub(crate) fn left_behind(what: &'static str, number: usize) {
     tracing::error!(target: "filch::runtime", what, number, "left behind at shutdown");
 }

@@ -248,8 +248,8 @@ impl Timers {
     ///
     /// A panic in `sink` goes no further: the other timers must fire.
     pub(crate) fn fire(&self, now: Instant, sink: &mut dyn FnMut(Waker)) {
-        let now = now.nanoseconds();
-        if now > self.recent.load(Ordering::Relaxed) + STALE {
+        let now = now.nanoseconds().min(NOTHING - 1);
+        if now > self.recent.load(Ordering::Relaxed).saturating_add(STALE) {
             self.recent.fetch_max(now, Ordering::Relaxed);
         }
         for slot in &self.slots {

@@ -8,7 +8,7 @@ use crate::reactor::Reactor;
 use crate::runtime::engine::Engine;
 use crate::runtime::handle::Handle;
 use crate::runtime::run::Runtime;
-use crate::scheduler::Shared;
+use crate::scheduler::{Config, Shared};
 use crate::sys::{Arc, thread};
 use crate::task::memory::{Home, Kind};
 
@@ -150,7 +150,8 @@ impl Builder {
         let workers = self.workers.unwrap_or_else(num_cpus::get);
         self.check(workers)?;
         let reactor = Arc::new(Reactor::new(workers).map_err(BuildError::Poller)?);
-        let (shared, bodies) = Shared::new(Box::new(reactor.clone()), workers);
+        let driver = Box::new(reactor.clone());
+        let (shared, bodies) = Shared::new(Config { driver, workers, processors: num_cpus::get() });
         let pool = Pool::new(self.blocking_threads, self.blocking_idle, &self.thread_name);
         let home = |kind| Home::new(Box::new(shared.clone()), kind);
         let homes = (0..workers).map(|_| home(Kind::Worker)).chain([home(Kind::Shared)]).collect();
@@ -163,10 +164,13 @@ impl Builder {
             let started = thread::Builder::new()
                 .name(name)
                 .spawn(move || on_thread.work(number, body));
-            if let Err(error) = started {
-                // Dropping the runtime ends the workers that did start.
-                engine.worker_is_gone();
-                return Err(BuildError::Thread(error));
+            match started {
+                Ok(thread) => engine.worker_started(thread),
+                Err(error) => {
+                    // Dropping the runtime ends the workers that did start.
+                    engine.worker_is_gone();
+                    return Err(BuildError::Thread(error));
+                }
             }
         }
         Ok(runtime)

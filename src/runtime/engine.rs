@@ -7,7 +7,8 @@ use crate::probe;
 use crate::reactor::Reactor;
 use crate::runtime::handle::Handle;
 use crate::scheduler::Shared;
-use crate::sys::{Arc, AtomicBool, Condvar, Mutex, Ordering, fence};
+use crate::sys::thread::JoinHandle;
+use crate::sys::{Arc, Condvar, Mutex};
 use crate::task::live;
 use crate::task::memory::{Home, HomeHandle};
 use crate::task::raw::TaskRef;
@@ -21,10 +22,10 @@ pub(crate) struct Engine {
     homes: Vec<HomeHandle>,
     /// Main tasks: they belong to the threads that block on them.
     mains: Mutex<Vec<TaskRef>>,
-    closed: AtomicBool,
     /// Worker threads that have not returned.
     running: Mutex<usize>,
     returned: Condvar,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Engine {
@@ -40,9 +41,9 @@ impl Engine {
             blocking,
             homes,
             mains: Mutex::new(Vec::new()),
-            closed: AtomicBool::new(false),
             running: Mutex::new(0),
             returned: Condvar::new(),
+            threads: Mutex::new(Vec::new()),
         }
     }
 
@@ -101,6 +102,10 @@ impl Engine {
         *self.running.lock() += 1;
     }
 
+    pub(crate) fn worker_started(&self, thread: JoinHandle<()>) {
+        self.threads.lock().push(thread);
+    }
+
     /// The expected thread could not be started.
     pub(crate) fn worker_is_gone(&self) {
         *self.running.lock() -= 1;
@@ -110,24 +115,30 @@ impl Engine {
     // ---- the end ---------------------------------------------------------------------------
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.shared.is_closed()
     }
 
     /// Ends everything: cancels what is left and awaits it, names what will not end within
     /// `grace`, stops the workers, and drops what survives on this thread.
     pub(crate) fn shut_down(&self, grace: Duration) {
-        self.closed.store(true, Ordering::Release);
-        // A spawn that saw the runtime open and the walk that follows: one sees the other.
-        fence(Ordering::SeqCst);
+        self.shared.close();
+        let progress = self.shared.progress();
         if !self.cancel_all(grace) {
             for task in self.live() {
                 probe::refuses_to_end(task.header().id(), &task.name(), task.location());
+            }
+            for worker in self.shared.stuck_since(&progress) {
+                probe::stuck(worker);
             }
         }
         self.shared.stop();
         let left = self.wait_for_workers(grace.min(Duration::from_secs(1)));
         if left > 0 {
             probe::left_behind("workers", left);
+        } else {
+            let threads = std::mem::take(&mut *self.threads.lock());
+            // They are in their last lines; what a thread-local's destructor does is not ours.
+            threads.into_iter().for_each(|thread| drop(thread.join()));
         }
         self.kill_all();
         let left = self.blocking.shut_down(grace.min(Duration::from_secs(1)));

@@ -2,12 +2,15 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::task::Waker;
 
 use crate::driver::clock::Instant;
 use crate::driver::timers::{Timer, Timers};
 use crate::error::{Outcome, Result};
+use crate::reactor::Reactor;
+use crate::runtime::engine::Engine;
 use crate::simulated::World;
 use crate::sys::{Arc, thread_local};
 use crate::task::handle::Task;
@@ -40,6 +43,7 @@ pub struct Handle(pub(crate) Which);
 /// The two engines.
 #[derive(Clone)]
 pub(crate) enum Which {
+    Threads(Arc<Engine>),
     Sim(Arc<World>),
 }
 
@@ -95,10 +99,11 @@ impl Handle {
         self.start(future, None, std::panic::Location::caller())
     }
 
-    /// Returns the runtime's unfinished tasks, in the order of their spawning.
+    /// Returns the runtime's unfinished tasks, in the order of their ids.
     #[doc(alias = "asyncio.all_tasks")]
     pub fn all_tasks(&self) -> Vec<TaskRef> {
         match &self.0 {
+            Which::Threads(engine) => engine.live(),
             Which::Sim(world) => world.live(),
         }
     }
@@ -106,6 +111,7 @@ impl Handle {
     /// Returns how many threads run the tasks: one in a simulation.
     pub fn workers(&self) -> usize {
         match &self.0 {
+            Which::Threads(engine) => engine.workers(),
             Which::Sim(_) => 1,
         }
     }
@@ -113,25 +119,39 @@ impl Handle {
     /// This thread's home in this runtime, or the one that all other threads share.
     pub(crate) fn home(&self) -> &Home {
         match &self.0 {
+            Which::Threads(engine) => engine.home(),
             Which::Sim(world) => world.home(),
         }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
         match &self.0 {
+            Which::Threads(engine) => engine.is_closed(),
             Which::Sim(world) => world.is_closed(),
         }
     }
 
     pub(crate) fn arm(&self, timer: Pin<&Timer>, at: Instant, waker: Waker) {
         match &self.0 {
+            Which::Threads(engine) => engine.shared().arm(timer, at, waker),
             Which::Sim(world) => world.arm(timer, at, waker),
         }
     }
 
     pub(crate) fn timers(&self) -> &Timers {
         match &self.0 {
+            Which::Threads(engine) => engine.shared().timers(),
             Which::Sim(world) => world.timers(),
+        }
+    }
+
+    /// What sockets are registered with.
+    pub(crate) fn reactor(&self) -> io::Result<&Arc<Reactor>> {
+        match &self.0 {
+            Which::Threads(engine) => Ok(engine.reactor()),
+            Which::Sim(_) => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, "a simulation has no sockets yet"))
+            }
         }
     }
 
@@ -144,6 +164,7 @@ impl Handle {
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let engine = match &self.0 {
+            Which::Threads(engine) => "threads",
             Which::Sim(_) => "simulation",
         };
         f.debug_tuple("Handle").field(&engine).finish()

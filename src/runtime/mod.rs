@@ -4,9 +4,16 @@
 //! choice shows in one enum, [`Handle`], and nowhere above.
 
 pub(crate) mod alarm;
+mod builder;
+mod engine;
 mod handle;
+mod run;
 pub mod sim;
 mod spawn;
+mod to_thread;
 
+pub use builder::{BuildError, Builder};
 pub use handle::{Handle, TryCurrentError};
+pub use run::{Runtime, run};
 pub use spawn::{TaskBuilder, YieldNow, all_tasks, spawn, spawn_eager, yield_now};
+pub use to_thread::{ToThread, to_thread};

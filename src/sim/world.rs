@@ -180,7 +180,9 @@ impl World {
 
     /// Ends what is left without asking, callbacks included.
     pub(crate) fn kill(&self, tasks: Vec<TaskRef>) {
-        tasks.iter().for_each(TaskRef::kill);
+        for task in &tasks {
+            task.kill();
+        }
         loop {
             // Bound first: what is run may queue more.
             let entry = self.queue.lock().take();

@@ -8,9 +8,9 @@
 //!
 //! The walk is a loop, so a chain may be of any length (MOD-11). It holds the short lock of the
 //! task it stands on while it asks the next one: so the first cannot begin a poll, and find out
-//! how the next one ended, before it is written down that the request went there. It never *waits*
-//! for a lock while it holds one, so rings cannot block it; it meets each task once, and a ring's
-//! last task takes the request itself (CAN-23).
+//! how the next one ended, before it is written down that the request went there. Holding one lock
+//! it waits for another only upwards in memory, so rings cannot block it; it meets each task once,
+//! and a ring's last task takes the request itself (CAN-23).
 //! Model: `loom-tests/cancel.rs`.
 
 use std::collections::BTreeSet;
@@ -60,6 +60,7 @@ fn write_down(task: &TaskRef, recorded: Recorded, message: Option<Message>) {
 /// Passes a request on from `at`, an idle task that awaits another and whose short lock is held.
 pub(crate) fn forward(mut at: TaskRef, message: Option<Message>) {
     let mut met = BTreeSet::new();
+    let mut patience = Patience::new();
     loop {
         met.insert(at.address());
         let next = at.header().published().filter(|next| !met.contains(&next.address()));
@@ -73,6 +74,9 @@ pub(crate) fn forward(mut at: TaskRef, message: Option<Message>) {
                 }
                 at = next;
             }
+            // In a ring, walks may want each other's locks. Who goes up waits, who goes down lets
+            // go: so they never wait for each other, and never dodge each other for ever.
+            Request::Busy if at.address() < next.address() => patience.wait(),
             Request::Busy => {
                 if !try_again_later(&at, message.clone()) {
                     return;

@@ -7,8 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
 use std::task::{Poll, RawWakerVTable, Waker};
 
-use crate::error::Error;
 use crate::error::{Message, Result};
+use crate::error::Error;
 use crate::sys::thread_local;
 use crate::task::cancel;
 use crate::task::raw::{Header, TaskRef};
@@ -173,8 +173,14 @@ impl Current {
     }
 
     /// A request from outside is owed to the leaves. True: the root is the leaf, and takes.
-    pub(crate) fn arm(&self) -> bool {
+    ///
+    /// `here`: it has been to the awaited task, and is not to be passed on again. Then the task
+    /// has one leaf, whose note is forgotten.
+    pub(crate) fn arm(&self, here: bool) -> bool {
         self.owe(ROOT);
+        if here {
+            self.scopes(Scopes::forget_notes).into_iter().for_each(|remains| self.dispose(remains));
+        }
         self.is_owed(ROOT) && self.deliver(ROOT)
     }
 
@@ -245,6 +251,27 @@ impl Current {
         let task = task.clone();
         let remains = self.scopes(|scopes| scopes.note(scope, task, carried, reliable));
         self.dispose(remains);
+    }
+
+    /// The present scope no longer awaits `task`: what went to it comes back.
+    pub(crate) fn withdraw(&self, task: &TaskRef) {
+        let scope = self.scope();
+        let remains = self.scopes(|scopes| scopes.withdraw(scope, task));
+        self.dispose(remains);
+    }
+
+    /// Drops what is inside a scope that takes: what was passed on below is taken with it, and
+    /// does not come back.
+    pub(crate) fn absorb(&self, drop_inside: impl FnOnce()) {
+        struct Absorbing<'a>(&'a Current, bool);
+        impl Drop for Absorbing<'_> {
+            fn drop(&mut self) {
+                self.0.scopes(|scopes| scopes.absorbing = self.1);
+            }
+        }
+        let before = self.scopes(|scopes| std::mem::replace(&mut scopes.absorbing, true));
+        let _absorbing = Absorbing(self, before);
+        drop_inside();
     }
 
     /// Unwinds the present scope: it ends as cancelled, whatever its poll returns.

@@ -271,7 +271,10 @@ impl TaskRef {
     ///
     /// A panic in it is contained and reported.
     #[doc(alias = "Task.add_done_callback")]
-    pub fn add_done_callback(&self, callback: impl FnOnce(TaskRef) + Send + 'static) -> CallbackId {
+    pub fn add_done_callback(
+        &self,
+        callback: impl FnOnce(TaskRef) + Send + 'static,
+    ) -> CallbackId {
         let callback = Box::new(callback);
         if !self.header().state.lock_unless_done() {
             call(self, callback);
@@ -380,12 +383,13 @@ enum Place {
 impl Wait {
     /// Waits for the end; `Err`: the task waits for itself.
     fn poll(&mut self, task: &TaskRef, context: &Context<'_>) -> Poll<Result<()>> {
-        let carried =
-            match current::with(|current| (!current.is(task)).then(|| current.claim(task))) {
-                Some(None) => return Poll::Ready(Err(Error::msg("a task cannot await itself"))),
-                Some(Some(carried)) => carried,
-                None => Default::default(),
-            };
+        let carried = match current::with(|current| {
+            (!current.is(task)).then(|| current.claim(task))
+        }) {
+            Some(None) => return Poll::Ready(Err(Error::msg("a task cannot await itself"))),
+            Some(Some(carried)) => carried,
+            None => Default::default(),
+        };
         if !task.header().state.is_done() && self.register(task, context.waker()) {
             current::with(|current| current.note(task, carried, context.waker()));
             return Poll::Pending;
@@ -443,8 +447,10 @@ impl Wait {
         task.header().state.unlock();
         // A request that went to the task through this future must come back to whoever waited:
         // if that is not the task that drops it now, it is woken to find out.
-        let elsewhere =
-            waker.filter(|waker| !current::with(|current| current.is_own(waker)).unwrap_or(false));
+        current::with(|current| current.withdraw(task));
+        let elsewhere = waker.filter(|waker| {
+            !current::with(|current| current.is_own(waker)).unwrap_or(false)
+        });
         if let Some(waker) = elsewhere {
             waker.wake();
         }

@@ -10,8 +10,8 @@
 
 pub(crate) mod cancel;
 pub(crate) mod current;
-mod freelist;
 pub(crate) mod handle;
+mod freelist;
 pub(crate) mod hooks;
 pub(crate) mod live;
 pub(crate) mod memory;

@@ -271,7 +271,10 @@ impl Header {
 
     /// Looks into the cold part, which is made if need be, and the waiter, under the short lock
     /// that the caller holds. Only a few stores happen in `look`.
-    pub(crate) fn with_cold<R>(&self, look: impl FnOnce(&mut Cold, &mut Option<Waker>) -> R) -> R {
+    pub(crate) fn with_cold<R>(
+        &self,
+        look: impl FnOnce(&mut Cold, &mut Option<Waker>) -> R,
+    ) -> R {
         self.cold.with_mut(|cold| {
             self.waiter.with_mut(|waiter| {
                 // SAFETY: both are touched only under the short lock.
@@ -398,10 +401,12 @@ impl TaskRef {
     }
 
     /// Ends the task without asking, if it sleeps: its future is dropped, it ends cancelled.
-    pub(crate) fn kill(&self) {
-        if self.header().state.start_kill() {
+    pub(crate) fn kill(&self) -> bool {
+        let sleeps = self.header().state.start_kill();
+        if sleeps {
             kill_running(self.0);
         }
+        sleeps
     }
 
     /// Moves the value of a finished task into `into`.
@@ -469,7 +474,7 @@ impl Runnable {
 
     /// Polls a task that was made with [`First::Eager`] for the first time.
     pub(crate) fn run_eagerly(self) {
-        poll_once(self.0, Start { armed: false, message: false, passed: false, gone: false });
+        poll_once(self.0, Start::default());
     }
 
     /// Ends a task that was made with [`First::Eager`] as cancelled, without polling it.
@@ -529,7 +534,7 @@ fn poll_scoped(raw: NonNull<Header>, current: &Current, start: Start) -> Verdict
         header.state.unlock();
         current.purge(gone, message);
     }
-    if start.armed && current.arm() {
+    if start.armed && current.arm(start.here) {
         clear_contained(raw, "an unwound task");
         return current.cancelled();
     }

@@ -135,6 +135,8 @@ pub(crate) struct Scopes {
     tree: Option<Box<Tree>>,
     /// The message of the request that is being delivered.
     pub(crate) message: Option<Message>,
+    /// A scope that takes drops its inside: what was passed on there does not come back.
+    pub(crate) absorbing: bool,
 }
 
 /// What must happen to pieces of an entry outside the borrow of the scopes: foreign code may run.
@@ -152,7 +154,7 @@ impl Scopes {
     /// published note.
     pub(crate) fn begin(note: Note, tree: Option<Box<Tree>>, passed: bool) -> Self {
         let root = Entry { before: note, ..Entry::default() };
-        let mut scopes = Scopes { root, tree, message: None };
+        let mut scopes = Scopes { root, tree, message: None, absorbing: false };
         let published = scopes.tree.as_mut().and_then(|tree| tree.published.take());
         if passed {
             match published {
@@ -465,6 +467,22 @@ impl Scopes {
         remains
     }
 
+    /// The scope no longer awaits `task`, before its poll is over: what its note carried comes back.
+    pub(crate) fn withdraw(&mut self, scope: u32, task: &TaskRef) -> Remains {
+        let mut remains = Remains::default();
+        let entry = self.entry(scope);
+        let notes = [&mut entry.note, &mut entry.before];
+        for (note, kept) in notes.into_iter().zip(&mut remains.notes) {
+            if note.target() == Some(task) {
+                *kept = std::mem::take(note);
+            }
+        }
+        for carried in [remains.notes[0].carried(), remains.notes[1].carried()] {
+            remains.mark_back |= self.give_back(scope, carried);
+        }
+        remains
+    }
+
     /// The scope's poll is over: what its former note carried and nobody took up comes back.
     pub(crate) fn settle(&mut self, scope: u32) -> Remains {
         let before = std::mem::take(&mut self.entry(scope).before);
@@ -482,15 +500,30 @@ impl Scopes {
             tree.passed = rest;
             let back: Vec<(u32, u32, u32)> = back;
             for (_, maker, generation) in back {
-                if let Some(entry) = self.live(maker, generation) {
+                let absorbed = self.absorbing;
+                if let Some(entry) = self.live(maker, generation).filter(|_| !absorbed) {
                     entry.flags |= RETURNED;
                 }
             }
         }
-        carried.task
+        carried.task && !self.absorbing
     }
 
     // ---- wakers ----------------------------------------------------------------------------
+
+    /// Nobody passes the present request on.
+    pub(crate) fn forget_notes(&mut self) -> Vec<Remains> {
+        let mut all = Vec::new();
+        let last = self.tree.as_ref().map_or(0, |tree| tree.entries.len()) as u32;
+        for scope in ROOT..=last {
+            // A free entry has no notes.
+            let entry = self.entry(scope);
+            let notes = [std::mem::take(&mut entry.note), std::mem::take(&mut entry.before)];
+            self.forget_passed(scope);
+            all.push(Remains { notes, waker: None, mark_back: false });
+        }
+        all
+    }
 
     /// Must the scope's own waker be kept anew? `None` stands for the task's waker.
     pub(crate) fn needs_waker(&mut self, scope: u32, waker: Option<&Waker>) -> bool {

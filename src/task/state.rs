@@ -20,6 +20,7 @@
 //! | 12     | UNSEEN    | last poll ends  | a look at the error, `cancel` | nobody knows the error |
 //! | 13     | MESSAGE   | cancel          | cancel without one | a message is stored with the mark |
 //! | 14     | GONE      | a scope's end elsewhere | start of poll | scopes have left the task's tree |
+//! | 15     | HERE      | cancel, at the end of its walk | start of poll | the request is taken here, not passed on |
 //! | 16..32 | requests  | cancel, +1      | uncancel, -1   | `cancelling()` > 0; saturates      |
 //! | 32..64 | refs      | clone, +1       | drop, -1       | the allocation lives               |
 //!
@@ -47,6 +48,7 @@ const CANCELLED: u64 = 1 << 11;
 const UNSEEN: u64 = 1 << 12;
 const MESSAGE: u64 = 1 << 13;
 const GONE: u64 = 1 << 14;
+const HERE: u64 = 1 << 15;
 
 const REQUEST: u64 = 1 << 16;
 const REQUESTS: u64 = 0xffff << 16;
@@ -70,10 +72,12 @@ pub(crate) enum Wake {
 
 /// What a poll starts with.
 #[must_use]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Start {
     /// A request waits for delivery.
     pub(crate) armed: bool,
+    /// It has been to the task that is awaited, and is to be taken here.
+    pub(crate) here: bool,
     /// A message came with it, and is in the cold part.
     pub(crate) message: bool,
     /// A request was passed on through the published note.
@@ -221,9 +225,10 @@ impl State {
     pub(crate) fn start_poll(&self) -> Start {
         self.step_unlocked(|now| {
             debug_assert_eq!(now & (SCHEDULED | RUNNING | DONE), SCHEDULED);
-            let next = now & !(SCHEDULED | CANCEL | COMMITTED | NOTE | PASSED | GONE) | RUNNING;
+            let next = now & !(SCHEDULED | CANCEL | COMMITTED | NOTE | PASSED | GONE | HERE) | RUNNING;
             let start = Start {
                 armed: now & CANCEL != 0,
+                here: now & HERE != 0,
                 message: now & MESSAGE != 0,
                 passed: now & PASSED != 0,
                 gone: now & GONE != 0,
@@ -341,7 +346,7 @@ impl State {
     /// The lock is held over an idle task whose request was refused: it must take it itself.
     pub(crate) fn unlock_refused(&self, message: bool) -> Wake {
         self.step(|now| {
-            let next = with_message(now & !LOCKED | CANCEL, message);
+            let next = with_message(now & !LOCKED | CANCEL | HERE, message);
             match now & SCHEDULED {
                 0 => (Some(next | COMMITTED | SCHEDULED), Wake::Queue),
                 _ => (Some(next), Wake::Nothing),
@@ -378,7 +383,9 @@ impl State {
 
     /// The task's own scope makes a request; it is delivered by the scope, not by the mark.
     pub(crate) fn count_own(&self) {
-        self.step(|now| ((now & REQUESTS != REQUESTS).then_some(now + REQUEST), ()));
+        self.step(|now| {
+            ((now & REQUESTS != REQUESTS).then_some(now + REQUEST), ())
+        });
     }
 
     /// Takes one request back, never below zero; to zero, the undelivered mark goes too.

@@ -22,10 +22,7 @@ pub(crate) enum Exit<T> {
     Value(T),
     /// Its inside was dropped. `mine`: what unwound it was its own request, and no other one
     /// concerns it any more than when it was entered.
-    Unwound {
-        cancelled: Cancelled,
-        mine: bool,
-    },
+    Unwound { cancelled: Cancelled, mine: bool },
 }
 
 /// Tells an unwinding that comes as a value from all other values.
@@ -107,7 +104,7 @@ impl<F: Future> Scoped<F> {
             current.owe(place);
         }
         if current.is_owed(place) && current.deliver(place) {
-            this.future.set(None);
+            current.absorb(|| this.future.set(None));
             return Poll::Ready(this.scope.unwound(current));
         }
         let future = this.future.as_mut().as_pin_mut();
@@ -115,7 +112,7 @@ impl<F: Future> Scoped<F> {
         let remains = current.scopes(|scopes| scopes.settle(place));
         current.dispose(remains);
         if current.scopes(|scopes| scopes.take_unwind(place)) {
-            this.future.set(None);
+            current.absorb(|| this.future.set(None));
             return Poll::Ready(this.scope.unwound(current));
         }
         match polled.map(sort) {
@@ -125,12 +122,12 @@ impl<F: Future> Scoped<F> {
                 Poll::Ready(Exit::Value(value))
             }
             Poll::Ready(Err(cancelled)) => {
-                this.future.set(None);
+                current.absorb(|| this.future.set(None));
                 let mine = this.scope.leave(current, true);
                 Poll::Ready(Exit::Unwound { cancelled, mine })
             }
             Poll::Pending if current.scopes(|scopes| scopes.is_owed_below(place)) => {
-                this.future.set(None);
+                current.absorb(|| this.future.set(None));
                 Poll::Ready(this.scope.unwound(current))
             }
             Poll::Pending => {

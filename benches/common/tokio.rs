@@ -1,0 +1,112 @@
+//! tokio 1, multi-threaded.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+
+use super::Engine;
+
+pub(crate) struct Tokio(Runtime);
+
+/// Waits for an aborted task.
+pub(crate) struct Ending(JoinHandle<()>);
+
+impl Future for Ending {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx).map(drop)
+    }
+}
+
+impl Engine for Tokio {
+    const NAME: &'static str = "tokio";
+    type Task<T: Send + 'static> = JoinHandle<T>;
+    type Ending = Ending;
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+
+    fn start(workers: usize) -> Self {
+        let runtime = Builder::new_multi_thread().worker_threads(workers).enable_all().build();
+        Self(runtime.expect("tokio starts"))
+    }
+
+    fn block_on<F>(&self, future: F) -> F::Output
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.0.block_on(self.0.spawn(future)).expect("the workload ends well")
+    }
+
+    fn spawn<F>(future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        tokio::spawn(future)
+    }
+
+    fn detach<F>(future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        drop(tokio::spawn(future));
+    }
+
+    async fn join<T: Send + 'static>(task: JoinHandle<T>) -> T {
+        task.await.expect("the task ends well")
+    }
+
+    fn cancel(task: JoinHandle<()>) -> Ending {
+        task.abort();
+        Ending(task)
+    }
+
+    fn yield_now() -> impl Future<Output = ()> + Send {
+        tokio::task::yield_now()
+    }
+
+    fn sleep(time: Duration) -> impl Future<Output = ()> + Send + 'static {
+        tokio::time::sleep(time)
+    }
+
+    async fn timeout<F>(limit: Duration, future: F) -> bool
+    where
+        F: Future<Output = ()> + Send,
+    {
+        tokio::time::timeout(limit, future).await.is_ok()
+    }
+
+    async fn listen() -> io::Result<(TcpListener, SocketAddr)> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    }
+
+    async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn read_exact(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<()> {
+        stream.read_exact(buffer).await.map(drop)
+    }
+
+    async fn write_all(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+        stream.write_all(bytes).await
+    }
+}

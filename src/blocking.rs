@@ -1,0 +1,187 @@
+//! Threads for closures that block.
+//!
+//! A thread is started when more closures wait than threads are idle, up to a limit, and ends when
+//! it has been idle for a while. Nothing waits for a closure that does not return: at the end the
+//! threads are given a moment, and what is still running is left behind.
+//!
+//! Invariant, under the lock: an idle thread takes a closure before it ends; so if there are at
+//! least as many idle threads as closures, all closures are taken care of.
+//! Model: `loom-tests/blocking.rs`.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use crate::driver::clock::Instant;
+use crate::error::Error;
+use crate::probe;
+use crate::sys::{Arc, Condvar, Mutex, thread};
+use crate::task::Job;
+
+/// The threads of one runtime.
+pub(crate) struct Pool(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// There is work, or an end.
+    work: Condvar,
+    /// A thread has ended.
+    ended: Condvar,
+    limit: usize,
+    keep: Duration,
+    name: String,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<(Ticket, Job)>,
+    last: u64,
+    threads: usize,
+    idle: usize,
+    closed: bool,
+}
+
+/// Names a closure that was handed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ticket(u64);
+
+/// What a closure that was handed in needs.
+enum Need {
+    Nothing,
+    Wake,
+    Thread(usize),
+}
+
+impl Pool {
+    pub(crate) fn new(limit: usize, keep: Duration, name: &str) -> Self {
+        Pool(Arc::new(Shared {
+            state: Mutex::new(State::default()),
+            work: Condvar::new(),
+            ended: Condvar::new(),
+            limit,
+            keep,
+            name: name.to_owned(),
+        }))
+    }
+
+    /// Hands a closure in. It contains its own panics.
+    ///
+    /// # Errors
+    /// The pool is closed, or there is no thread and none can be started.
+    pub(crate) fn submit(&self, job: Job) -> io::Result<Ticket> {
+        let (ticket, need) = self.enqueue(job)?;
+        match need {
+            Need::Nothing => {}
+            Need::Wake => self.0.work.notify_one(),
+            Need::Thread(number) => self.start(number, ticket)?,
+        }
+        Ok(ticket)
+    }
+
+    fn enqueue(&self, job: Job) -> io::Result<(Ticket, Need)> {
+        let mut state = self.0.state.lock();
+        if state.closed {
+            drop(state);
+            return Err(io::Error::other("the runtime is shut down"));
+        }
+        state.last += 1;
+        let ticket = Ticket(state.last);
+        state.queue.push_back((ticket, job));
+        let need = if state.idle >= state.queue.len() {
+            Need::Wake
+        } else if state.threads < self.0.limit {
+            state.threads += 1;
+            Need::Thread(state.threads)
+        } else {
+            Need::Nothing
+        };
+        Ok((ticket, need))
+    }
+
+    fn start(&self, number: usize, ticket: Ticket) -> io::Result<()> {
+        let shared = self.0.clone();
+        let name = format!("{}-blocking-{number}", self.0.name);
+        let started = thread::Builder::new().name(name).spawn(move || shared.work());
+        let Err(error) = started else { return Ok(()) };
+        let mut state = self.0.state.lock();
+        state.threads -= 1;
+        if state.threads > 0 {
+            // A thread that is busy now will come to it.
+            return Ok(());
+        }
+        let place = state.queue.iter().position(|(other, _)| *other == ticket);
+        let job = place.and_then(|place| state.queue.remove(place));
+        drop(state);
+        drop(job);
+        Err(error)
+    }
+
+    /// Takes a closure back that has not begun to run (THR-03).
+    pub(crate) fn withdraw(&self, ticket: Ticket) -> Option<Job> {
+        let mut state = self.0.state.lock();
+        let place = state.queue.iter().position(|(other, _)| *other == ticket)?;
+        state.queue.remove(place).map(|(_, job)| job)
+    }
+
+    /// Closes the pool, drops what has not begun to run, and waits a while for what has. Gives the
+    /// number of threads that are left behind.
+    pub(crate) fn shut_down(&self, limit: Duration) -> usize {
+        let end = Instant::now() + limit;
+        let mut state = self.0.state.lock();
+        state.closed = true;
+        let queue = std::mem::take(&mut state.queue);
+        drop(state);
+        drop(queue);
+        self.0.work.notify_all();
+        let mut state = self.0.state.lock();
+        while state.threads > 0 {
+            let left = end.duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            (state, _) = self.0.ended.wait_for(state, left);
+        }
+        state.threads
+    }
+}
+
+impl Shared {
+    /// What a thread does.
+    fn work(&self) {
+        while let Some(job) = self.next() {
+            let run = std::panic::AssertUnwindSafe(job);
+            if let Err(payload) = std::panic::catch_unwind(run) {
+                probe::stray_panic("a closure on a blocking thread", &Error::panic(payload));
+            }
+        }
+        self.ended.notify_all();
+    }
+
+    /// The next closure; `None`: the thread is to end, and is not counted any more.
+    fn next(&self) -> Option<Job> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some((_, job)) = state.queue.pop_front() {
+                return Some(job);
+            }
+            if state.closed {
+                break;
+            }
+            state.idle += 1;
+            let passed;
+            (state, passed) = self.work.wait_for(state, self.keep);
+            state.idle -= 1;
+            if passed && state.queue.is_empty() {
+                break;
+            }
+        }
+        state.threads -= 1;
+        None
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shut_down(Duration::ZERO);
+    }
+}

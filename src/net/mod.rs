@@ -1,0 +1,50 @@
+//! Sockets: TCP streams and listeners, and the lookup of names.
+//!
+//! Every operation is tried at once and waits only if it would block; while it waits, only its
+//! task waits. An operation that is dropped, by a timeout or a cancellation, has taken nothing and
+//! sent nothing, and the next one may follow at once.
+//!
+//! Streams implement `futures_io::{AsyncRead, AsyncWrite}`, by value and by reference, so what the
+//! ecosystem builds on these works on them. Most operations take `&self`: any number of tasks may
+//! read, write or accept on one socket at a time; each byte, each connection goes to one of them.
+//!
+//! Sockets belong to the runtime they were made in, and are made inside it. In a
+//! [simulation](crate::sim) there are none: making one fails with
+//! [`Unsupported`](std::io::ErrorKind::Unsupported).
+
+mod halves;
+mod listener;
+mod resolve;
+mod tcp;
+
+use std::io;
+
+use crate::reactor::Reactor;
+use crate::runtime::Handle;
+use crate::sys::Arc;
+
+pub use halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
+pub use listener::{Incoming, TcpListener};
+pub use resolve::{ToSocketAddrs, lookup_host};
+pub use tcp::TcpStream;
+
+/// The reactor of the present runtime.
+#[track_caller]
+fn reactor() -> io::Result<Arc<Reactor>> {
+    Handle::with_current(|handle| handle.reactor().cloned())
+}
+
+/// What is left of several attempts that all failed: their common error, or one that names all.
+fn combined(mut errors: Vec<io::Error>) -> io::Error {
+    if errors.is_empty() {
+        return io::Error::new(io::ErrorKind::InvalidInput, "no address to try");
+    }
+    let texts: Vec<String> = errors.iter().map(io::Error::to_string).collect();
+    if texts.iter().all(|text| *text == texts[0]) {
+        return errors.swap_remove(0);
+    }
+    let kind = errors[0].kind();
+    let same = errors.iter().all(|error| error.kind() == kind);
+    let kind = if same { kind } else { io::ErrorKind::Other };
+    io::Error::new(kind, format!("every address failed: {}", texts.join(", ")))
+}

@@ -1,0 +1,137 @@
+//! One instance under Linux: raw epoll on polling's descriptor, an eventfd to end a wait.
+//!
+//! polling's own wait makes five system calls, this one makes one. In return polling's wait and
+//! notify are never used on this descriptor, and the two events of polling's own helpers, whose
+//! key is [`polling`]'s reserved `usize::MAX`, are ignored.
+//!
+//! The bell is registered by edges and never read: each ring is one event. An event can be taken by
+//! somebody else's [`poll`](Instance::poll), while the owner is about to block or already does, so
+//! the flag `rung` says whether the owner still has to be told, and whoever takes the event of
+//! a bell whose flag is up rings again.
+//! Invariant: while the flag is up, the owner's next or present wait ends.
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::io::Errno;
+
+use super::source::Readiness;
+use crate::sys::{AtomicBool, Ordering};
+
+/// Key of the bell; sources are addresses, and none is zero.
+const BELL: u64 = 0;
+
+/// Key of polling's own helpers.
+const RESERVED: u64 = usize::MAX as u64;
+
+/// Events taken with one call.
+const BATCH: usize = 512;
+
+std::thread_local! {
+    /// Room for one batch; taken out while it is in use, so that a waker may come back here.
+    static ROOM: Cell<Vec<epoll::Event>> = const { Cell::new(Vec::new()) };
+}
+
+#[derive(Debug)]
+pub(super) struct Instance {
+    poller: polling::Poller,
+    bell: OwnedFd,
+    /// The owner has to be told, and a ring is under way.
+    rung: AtomicBool,
+}
+
+impl Instance {
+    pub(super) fn new() -> io::Result<Self> {
+        let poller = polling::Poller::new()?;
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&poller, &bell, epoll::EventData::new_u64(BELL), flags)?;
+        let instance = Instance { poller, bell, rung: AtomicBool::new(false) };
+        // An old kernel lacks the call: say so now, not at the first wait of a worker.
+        instance.take(&mut Vec::with_capacity(1), Some(Duration::ZERO)).map_err(|error| {
+            io::Error::new(error.kind(), format!("epoll_pwait2 (Linux 5.11) is needed: {error}"))
+        })?;
+        Ok(instance)
+    }
+
+    /// Registers `socket` for both directions, by edges. What is ready already is reported too.
+    ///
+    /// Not through polling, which cannot ask for `RDHUP`: without it the end of a stream that
+    /// arrives together with its last bytes could not be told from the bytes alone.
+    pub(super) fn add(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+        use epoll::EventFlags as Flags;
+        let flags = Flags::IN | Flags::OUT | Flags::RDHUP | Flags::PRI | Flags::ET;
+        Ok(epoll::add(&self.poller, socket, epoll::EventData::new_u64(key as u64), flags)?)
+    }
+
+    pub(super) fn delete(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        self.poller.delete(socket)
+    }
+
+    /// Hands out the events that are there.
+    pub(super) fn poll(&self, deliver: impl FnMut(usize, Readiness)) {
+        let bell = self.collect(Some(Duration::ZERO), deliver);
+        if bell && self.rung.load(Ordering::Acquire) {
+            self.ring();
+        }
+    }
+
+    /// Hands out events; blocks until there is one, or a notification, or `limit` has passed.
+    pub(super) fn wait(&self, limit: Option<Duration>, deliver: impl FnMut(usize, Readiness)) {
+        let told = self.rung.swap(false, Ordering::AcqRel);
+        self.collect(if told { Some(Duration::ZERO) } else { limit }, deliver);
+        // Whoever rang until here ended this wait; the caller looks at its queues next.
+        self.rung.swap(false, Ordering::AcqRel);
+    }
+
+    pub(super) fn notify(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            self.ring();
+        }
+    }
+
+    fn ring(&self) {
+        // The counter would be full after 2^64 rings; nothing else can go wrong.
+        let result = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+        debug_assert!(result.is_ok(), "ringing an eventfd failed: {result:?}");
+    }
+
+    /// Returns whether the bell was among the events.
+    fn collect(&self, limit: Option<Duration>, mut deliver: impl FnMut(usize, Readiness)) -> bool {
+        let mut room = ROOM.take();
+        room.reserve(BATCH);
+        self.take(&mut room, limit).expect("waiting for events failed");
+        let mut bell = false;
+        for event in room.drain(..) {
+            match event.data.u64() {
+                BELL => bell = true,
+                RESERVED => {}
+                key => deliver(key as usize, readiness(event.flags)),
+            }
+        }
+        ROOM.set(room);
+        bell
+    }
+
+    fn take(&self, room: &mut Vec<epoll::Event>, limit: Option<Duration>) -> io::Result<()> {
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        match epoll::wait(&self.poller, spare_capacity(room), limit.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn readiness(flags: epoll::EventFlags) -> Readiness {
+    use epoll::EventFlags as Flags;
+    let end = Flags::RDHUP | Flags::HUP | Flags::ERR;
+    Readiness {
+        read: flags.intersects(Flags::IN | Flags::PRI | end),
+        write: flags.intersects(Flags::OUT | Flags::HUP | Flags::ERR),
+        wary: flags.intersects(Flags::PRI | end),
+    }
+}

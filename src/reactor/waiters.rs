@@ -1,0 +1,140 @@
+//! Who waits for one socket.
+//!
+//! A fast place per direction holds the usual single waiter; more go to a list. A waiter with
+//! a ticket can leave. A *passer-by*, from the `poll_..` functions, cannot: it is known only by
+//! its waker, the same one is kept once, and when very many have gathered they are all woken, so
+//! that those who still want to wait say so again and the others are forgotten.
+
+use std::task::Waker;
+
+use super::source::Way;
+
+/// A waiter's number at its socket; zero until it first waits, and for passers-by.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ticket(u32);
+
+impl Ticket {
+    pub(super) const PASSER_BY: Ticket = Ticket(0);
+}
+
+#[derive(Debug)]
+struct Waiter {
+    ticket: Ticket,
+    waker: Waker,
+}
+
+impl Waiter {
+    fn is(&self, ticket: Ticket, waker: &Waker) -> bool {
+        self.ticket == ticket && (ticket != Ticket::PASSER_BY || self.waker.will_wake(waker))
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    first: [Option<Waiter>; 2],
+    more: Vec<(Way, Waiter)>,
+    last_ticket: u32,
+    /// The list is cleared of passers-by when it reaches this length.
+    limit: u32,
+}
+
+/// Wakers that have to be used or dropped once the lock is released.
+#[must_use]
+#[derive(Debug, Default)]
+pub(super) struct Wakers {
+    first: [Option<Waker>; 2],
+    more: Vec<Waker>,
+}
+
+impl Wakers {
+    pub(super) fn wake(self) {
+        self.first.into_iter().flatten().chain(self.more).for_each(Waker::wake);
+    }
+}
+
+/// What [`Waiters::join`] leaves to do after the lock is released.
+#[must_use]
+#[derive(Debug, Default)]
+pub(super) struct Joined {
+    /// To be woken: they shall say again that they wait.
+    pub(super) crowd: Wakers,
+    /// To be dropped.
+    pub(super) replaced: Option<Waker>,
+}
+
+impl Waiters {
+    /// A list this short is never searched for waiters that have gone.
+    const LIMIT: u32 = 16;
+
+    pub(super) fn issue(&mut self) -> Ticket {
+        // Zero is the passers-by's. A number could come again after 2^32 waits of one socket,
+        // while its first holder still waits; then the two would share one place.
+        self.last_ticket = self.last_ticket.wrapping_add(1).max(1);
+        Ticket(self.last_ticket)
+    }
+
+    /// Notes that `waker` waits; the same waiter again only exchanges its waker.
+    pub(super) fn join(&mut self, way: Way, ticket: Ticket, waker: &Waker) -> Joined {
+        let mut joined = Joined::default();
+        if let Some(place) = self.place(way, ticket, waker) {
+            if !place.waker.will_wake(waker) {
+                joined.replaced = Some(std::mem::replace(&mut place.waker, waker.clone()));
+            }
+            return joined;
+        }
+        let waiter = Waiter { ticket, waker: waker.clone() };
+        let first = &mut self.first[way as usize];
+        if first.is_none() {
+            *first = Some(waiter);
+            return joined;
+        }
+        if ticket == Ticket::PASSER_BY && self.more.len() >= self.limit.max(Self::LIMIT) as usize {
+            joined.crowd = self.disperse();
+        }
+        self.more.push((way, waiter));
+        joined
+    }
+
+    /// Forgets a waiter; its waker is to be dropped after the lock is released.
+    #[must_use]
+    pub(super) fn leave(&mut self, way: Way, ticket: Ticket) -> Option<Waker> {
+        let first = &mut self.first[way as usize];
+        if let Some(waiter) = first.take_if(|waiter| waiter.ticket == ticket) {
+            return Some(waiter.waker);
+        }
+        let at = self.more.iter().position(|(_, waiter)| waiter.ticket == ticket)?;
+        Some(self.more.swap_remove(at).1.waker)
+    }
+
+    /// Takes all who wait for one of the directions.
+    pub(super) fn take(&mut self, read: bool, write: bool) -> Wakers {
+        let wanted = [read, write];
+        let mut wakers = Wakers::default();
+        for way in [Way::Read, Way::Write] {
+            if wanted[way as usize] {
+                let waiter = self.first[way as usize].take();
+                wakers.first[way as usize] = waiter.map(|waiter| waiter.waker);
+            }
+        }
+        if !self.more.is_empty() {
+            let gone = self.more.extract_if(.., |(way, _)| wanted[*way as usize]);
+            wakers.more = gone.map(|(_, waiter)| waiter.waker).collect();
+            self.limit = Self::LIMIT;
+        }
+        wakers
+    }
+
+    fn place(&mut self, way: Way, ticket: Ticket, waker: &Waker) -> Option<&mut Waiter> {
+        let first = self.first[way as usize].as_mut();
+        let more = self.more.iter_mut();
+        let more = more.filter(|(theirs, _)| *theirs == way).map(|(_, waiter)| waiter);
+        first.into_iter().chain(more).find(|waiter| waiter.is(ticket, waker))
+    }
+
+    /// Takes the passers-by out of the list; doubling the limit keeps this rare.
+    fn disperse(&mut self) -> Wakers {
+        self.limit = 2 * self.more.len() as u32;
+        let gone = self.more.extract_if(.., |(_, waiter)| waiter.ticket == Ticket::PASSER_BY);
+        Wakers { more: gone.map(|(_, waiter)| waiter.waker).collect(), ..Wakers::default() }
+    }
+}

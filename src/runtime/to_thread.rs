@@ -1,0 +1,164 @@
+//! Closures that block, awaited.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use crate::blocking::Ticket;
+use crate::error::{Error, Result};
+use crate::runtime::handle::{Handle, Which};
+use crate::sys::{Arc, Mutex};
+
+/// Runs a closure that may block on a thread of its own kind, and waits for what it gives.
+///
+/// It begins when this is first polled; each closure runs once (THR-01). In a simulation it runs
+/// inline.
+///
+/// # Errors
+/// A panic of the closure ([`is_panic`](Error::is_panic)); or the system's error, if it gives no
+/// thread for it; or an error that says so, if the runtime is shutting down.
+///
+/// # Cancellation
+/// Returns at once. A closure that runs goes on to its end, and what it gives is dropped; one that
+/// has not begun never does (THR-03).
+///
+/// # Panics
+/// If it is polled outside a runtime.
+///
+/// # Examples
+///
+/// ```
+/// # filch::run(async {
+/// let bytes = filch::to_thread(|| std::fs::read("Cargo.toml")).await??;
+/// assert!(!bytes.is_empty());
+/// # Ok(())
+/// # }).unwrap();
+/// ```
+#[doc(alias("asyncio.to_thread", "run_in_executor", "spawn_blocking"))]
+pub fn to_thread<F, T>(work: F) -> ToThread<F, T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    ToThread { work: Some(work), slot: Arc::new(Mutex::new(Slot::default())), queued: None }
+}
+
+/// The future of [`to_thread`].
+#[must_use = "futures do nothing unless they are polled"]
+pub struct ToThread<F, T> {
+    work: Option<F>,
+    slot: Arc<Mutex<Slot<T>>>,
+    queued: Option<(Handle, Ticket)>,
+}
+
+/// Where the thread leaves what the closure gave.
+struct Slot<T> {
+    result: Option<Result<T>>,
+    waker: Option<Waker>,
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Slot { result: None, waker: None }
+    }
+}
+
+/// Fills the slot, also if the closure is dropped without having run.
+struct Filler<T>(Arc<Mutex<Slot<T>>>);
+
+impl<T> Filler<T> {
+    fn fill(&self, result: Result<T>) {
+        let mut slot = self.0.lock();
+        if slot.result.is_none() {
+            slot.result = Some(result);
+        }
+        let waker = slot.waker.take();
+        drop(slot);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> Drop for Filler<T> {
+    fn drop(&mut self) {
+        let empty = self.0.lock().result.is_none();
+        if empty {
+            self.fill(Err(Error::msg("the runtime shut down before the closure could run")));
+        }
+    }
+}
+
+fn contained<T>(work: impl FnOnce() -> T) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(Error::panic)
+}
+
+impl<F, T> ToThread<F, T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    fn submit(&mut self, work: F) -> Result<()> {
+        let runtime = Handle::current();
+        let Which::Threads(engine) = &runtime.0 else {
+            self.slot.lock().result = Some(contained(work));
+            return Ok(());
+        };
+        let (filler, there) = (Filler(self.slot.clone()), runtime.clone());
+        let job = Box::new(move || {
+            let _current = there.enter();
+            let result = contained(work);
+            filler.fill(result);
+        });
+        let ticket = engine.blocking().submit(job)?;
+        self.queued = Some((runtime, ticket));
+        Ok(())
+    }
+}
+
+impl<F, T> Future for ToThread<F, T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        if let Some(work) = self.work.take()
+            && let Err(error) = self.submit(work)
+        {
+            return Poll::Ready(Err(error));
+        }
+        let new = context.waker().clone();
+        let mut slot = self.slot.lock();
+        if let Some(result) = slot.result.take() {
+            drop(slot);
+            self.queued = None;
+            return Poll::Ready(result);
+        }
+        let former = slot.waker.replace(new);
+        drop(slot);
+        drop(former);
+        Poll::Pending
+    }
+}
+
+impl<F, T> Unpin for ToThread<F, T> {}
+
+impl<F, T> Drop for ToThread<F, T> {
+    fn drop(&mut self) {
+        let Some((runtime, ticket)) = self.queued.take() else { return };
+        if let Which::Threads(engine) = &runtime.0 {
+            drop(engine.blocking().withdraw(ticket));
+        }
+        let waker = self.slot.lock().waker.take();
+        drop(waker);
+    }
+}
+
+impl<F, T> fmt::Debug for ToThread<F, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToThread").field("begun", &self.work.is_none()).finish()
+    }
+}

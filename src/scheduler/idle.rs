@@ -1,0 +1,229 @@
+//! Who sleeps, who searches, who is woken, and who keeps watch.
+//!
+//! A worker with nothing to do announces itself, looks once more, and only then parks. Whoever
+//! queues a task for anybody looks for sleepers after the push. The looks cross:
+//! ~~~text
+//! queue:  push the task               | fence | read `word`: a sleeper, and nobody searching?
+//! sleep:  `word`: one sleeper more,   | fence | read the queue
+//!         and searching no more       |       |
+//! ~~~
+//! Invariant: of these two reads, at least one sees the other's write.
+//!
+//! At most one worker *searches*. Who wakes a sleeper takes the search in the same step, and the
+//! sleeper wakes up with it: so a burst of pushes wakes one worker, and who finds something while
+//! it searches gives the search up, looks once more and wakes the next.
+//!
+//! One sleeper is the *guard*: it alone parks with a limit. While all sleep, that is the next
+//! timer. While somebody is awake it is a short span, after which it looks whether a worker stands
+//! still (`watch`); the one who leaves an idle runtime starts that watch. An arming thread and the
+//! guard cross in the same way:
+//! ~~~text
+//! arm:    insert the timer            | fence | read `until`: does somebody sleep longer?
+//! guard:  `until` = for ever          | fence | read the timers, then `until` = the limit
+//! ~~~
+//! Model: `loom-tests/idle.rs`.
+
+use std::time::Duration;
+
+use crate::driver::clock::Instant;
+use crate::sys::{AtomicU64, AtomicUsize, Mutex, Ordering, fence};
+
+/// Set in `word` while a worker searches. The number of sleepers stands above it.
+const SEARCHING: usize = 1;
+const SLEEPER: usize = 2;
+
+/// How long the guard sleeps while somebody is awake. A worker that stands still is found out
+/// at the second look.
+pub(crate) const LOOK: Duration = Duration::from_micros(200);
+
+#[derive(Debug)]
+pub(crate) struct Idle {
+    /// The number of sleepers (changed under the lock only) and whether somebody searches.
+    word: AtomicUsize,
+    /// When the guard looks at the timers next, in nanoseconds; 0 if nobody sleeps.
+    until: AtomicU64,
+    sleepers: Mutex<Sleepers>,
+    workers: usize,
+}
+
+#[derive(Debug)]
+struct Sleepers {
+    /// In the order of falling asleep; the last is woken first, it is the warmest.
+    parked: Vec<usize>,
+    /// One of them.
+    guard: Option<usize>,
+    /// The guard looks after those who are awake.
+    watching: bool,
+}
+
+/// What a worker that wakes up finds.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Left {
+    /// Somebody woke it: it searches now.
+    pub(crate) searching: bool,
+    /// A sleeper that must be notified: it is the guard now and keeps watch.
+    pub(crate) tell: Option<usize>,
+}
+
+/// How long a sleeper may sleep.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// Until somebody wakes it.
+    None,
+    /// It is the guard: until then. It fires the due `timers`, if nobody awake does.
+    Guard { until: Instant, timers: bool },
+    /// It has been woken already.
+    Awake,
+}
+
+impl Idle {
+    pub(crate) fn new(workers: usize) -> Self {
+        let parked = Vec::with_capacity(workers);
+        Idle {
+            word: AtomicUsize::new(0),
+            until: AtomicU64::new(0),
+            sleepers: Mutex::new(Sleepers { parked, guard: None, watching: false }),
+            workers,
+        }
+    }
+
+    /// A cheap look before [`wake`](Idle::wake), for those whose work would not be lost.
+    #[inline]
+    pub(crate) fn may_wake(&self) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
+        word >= SLEEPER && word & SEARCHING == 0
+    }
+
+    pub(crate) fn nobody_sleeps(&self) -> bool {
+        self.word.load(Ordering::Relaxed) < SLEEPER
+    }
+
+    /// Begins to search, if nobody does.
+    pub(crate) fn search(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & SEARCHING == 0
+            && self.word.fetch_or(SEARCHING, Ordering::AcqRel) & SEARCHING == 0
+    }
+
+    /// Searches no more. The caller looks at the queues once more and wakes the next.
+    pub(crate) fn found(&self) {
+        self.word.fetch_and(!SEARCHING, Ordering::AcqRel);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Announces a sleeper, which searches no more. The caller looks at the queues once more; if
+    /// there is nothing, it asks for its [`limit`](Idle::limit) and parks.
+    pub(crate) fn announce(&self, worker: usize, searching: bool) {
+        let mut sleepers = self.sleepers.lock();
+        sleepers.parked.push(worker);
+        if sleepers.guard.is_none() {
+            sleepers.guard = Some(worker);
+            sleepers.watching = sleepers.parked.len() < self.workers;
+        }
+        // One step for both: a waker must not find neither sleeper nor searcher.
+        self.word.fetch_add(SLEEPER - usize::from(searching) * SEARCHING, Ordering::AcqRel);
+        drop(sleepers);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Wakes a sleeper if nobody searches: the caller, who has queued something, notifies it.
+    #[must_use]
+    pub(crate) fn wake(&self) -> Option<usize> {
+        fence(Ordering::SeqCst);
+        if !self.may_wake() {
+            return None;
+        }
+        let mut sleepers = self.sleepers.lock();
+        if sleepers.parked.is_empty() || !self.search() {
+            return None;
+        }
+        let last = sleepers.parked.len() - 1;
+        // The guard stays where it is, if it is not alone.
+        let guard_is_last = sleepers.guard == Some(sleepers.parked[last]);
+        let place = if guard_is_last { last.saturating_sub(1) } else { last };
+        let worker = sleepers.parked.remove(place);
+        self.word.fetch_sub(SLEEPER, Ordering::AcqRel);
+        self.depose(&mut sleepers, worker);
+        Some(worker)
+    }
+
+    /// Leaves sleep: because it was woken, or because it has found something to do.
+    pub(crate) fn leave(&self, worker: usize) -> Left {
+        let mut sleepers = self.sleepers.lock();
+        let place = sleepers.parked.iter().rposition(|sleeper| *sleeper == worker);
+        if let Some(place) = place {
+            sleepers.parked.remove(place);
+            self.word.fetch_sub(SLEEPER, Ordering::AcqRel);
+            self.depose(&mut sleepers, worker);
+        }
+        let mut tell = None;
+        if let Some(last) = sleepers.parked.last().copied()
+            && !(sleepers.guard.is_some() && sleepers.watching)
+        {
+            tell = Some(*sleepers.guard.get_or_insert(last));
+            sleepers.watching = true;
+        }
+        Left { searching: place.is_none(), tell }
+    }
+
+    fn depose(&self, sleepers: &mut Sleepers, worker: usize) {
+        if sleepers.guard == Some(worker) {
+            sleepers.guard = None;
+            // Who leaves last finds the next guard; it will look at the timers itself.
+            self.until.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// How long a sleeper may sleep. Who falls asleep last becomes the guard if the next timer
+    /// comes before the present guard looks.
+    pub(crate) fn limit(
+        &self,
+        worker: usize,
+        now: Instant,
+        next_timer: impl Fn() -> Option<Instant>,
+    ) -> Limit {
+        let mut sleepers = self.sleepers.lock();
+        if !sleepers.parked.contains(&worker) {
+            return Limit::Awake;
+        }
+        let all_sleep = sleepers.parked.len() == self.workers;
+        if sleepers.guard != Some(worker) {
+            let until = Instant::from_nanoseconds(self.until.load(Ordering::Relaxed));
+            if !all_sleep || next_timer().is_none_or(|next| next >= until) {
+                return Limit::None;
+            }
+            sleepers.guard = Some(worker);
+        }
+        self.until.store(u64::MAX, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        // Those who are awake look at the timers; the watch looks after them.
+        let timers = all_sleep || !sleepers.watching;
+        let timer = if timers { next_timer() } else { None };
+        let look = sleepers.watching.then(|| now + LOOK);
+        let until = timer.unwrap_or(Instant::NEVER).min(look.unwrap_or(Instant::NEVER));
+        self.until.store(until.nanoseconds(), Ordering::Relaxed);
+        Limit::Guard { until, timers }
+    }
+
+    /// A thread that is no worker has armed a timer: the guard to be notified, if it sleeps longer.
+    #[must_use]
+    pub(crate) fn oversleeps(&self, at: Instant) -> Option<usize> {
+        fence(Ordering::SeqCst);
+        if self.until.load(Ordering::Relaxed) <= at.nanoseconds() {
+            return None;
+        }
+        self.sleepers.lock().guard
+    }
+
+    pub(crate) fn is_guard(&self, worker: usize) -> bool {
+        self.sleepers.lock().guard == Some(worker)
+    }
+
+    /// The guard has seen no work for a while: it stops the watch if all sleep.
+    pub(crate) fn rest(&self) {
+        let mut sleepers = self.sleepers.lock();
+        if sleepers.parked.len() == self.workers {
+            sleepers.watching = false;
+        }
+    }
+}

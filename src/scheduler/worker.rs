@@ -1,0 +1,372 @@
+//! The loop of one thread, from top to bottom.
+//!
+//! ~~~text
+//! care     now and then: timers, events, the injector, hostages      (fairness)
+//! take     the next-slot, a few times in a row at most; the deque
+//! search   injector, other deques, other instances; spin a little    (one worker at a time)
+//! park     announce, look once more, wait in the driver; the guard looks around every so often
+//! ~~~
+//! Care comes every 61 tasks, or about every 200 us if they are slow. A tick that is published with
+//! each task tells the others that this worker goes on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use crate::driver::clock::Instant;
+use crate::error::Error;
+use crate::probe;
+use crate::scheduler::Shared;
+use crate::scheduler::idle::Limit;
+use crate::scheduler::queue::{Lane, Local, insist};
+use crate::scheduler::watch::Seen;
+use crate::sys::{Arc, thread};
+use crate::task::Runnable;
+use crate::task::memory::Home;
+
+/// So many tasks of the next-slot in a row, while others wait in the deque.
+const SLOT_IN_A_ROW: u32 = 3;
+/// So many tasks from one care to the next, at most.
+const CARE: u32 = 61;
+/// About so long from one care to the next: slow tasks, more frequent care.
+const CARE_TIME: Duration = Duration::from_micros(200);
+/// The least time between two polls of the driver: it is a system call.
+const POLL_GAP: Duration = Duration::from_micros(20);
+/// The least time between two times that freed cells are sent home.
+const FLUSH_GAP: Duration = Duration::from_millis(1);
+/// The longest search before parking. A sleeper takes about that long to wake up.
+const MOST_SPIN: Duration = Duration::from_micros(50);
+const LEAST_SPIN: Duration = Duration::from_micros(3);
+
+/// A worker that waits for its thread.
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    local: Local,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, local: Local) -> Self {
+        Worker { shared, local }
+    }
+
+    /// Runs tasks on this thread until the scheduler is stopped.
+    pub(crate) fn run(self) {
+        let _entered = self.local.enter();
+        let mut turn = Turn::new(&self.shared, &self.local);
+        turn.lane.set_parked(false);
+        while let Err(payload) = catch_unwind(AssertUnwindSafe(|| turn.work())) {
+            // Tasks contain their panics; this is a foreign waker's.
+            probe::stray_panic("a waker", &Error::panic(payload));
+            turn.recover();
+        }
+        turn.lane.set_parked(true);
+    }
+}
+
+/// What the loop keeps from one turn to the next.
+struct Turn<'a> {
+    shared: &'a Shared,
+    local: &'a Local,
+    lane: &'a Lane,
+    tick: u32,
+    /// The tick of the next care, and how many there are between two.
+    next_care: u32,
+    pace: u32,
+    slot_in_a_row: u32,
+    /// This worker is the one that searches.
+    searching: bool,
+    /// It has announced itself as a sleeper, and has not left.
+    asleep: bool,
+    /// How long the next search spins.
+    spin: Duration,
+    random: u32,
+    cared: Instant,
+    polled: Instant,
+    flushed: Instant,
+    /// Who stood still at the last look.
+    still: Vec<usize>,
+}
+
+impl<'a> Turn<'a> {
+    fn new(shared: &'a Shared, local: &'a Local) -> Self {
+        let now = Instant::now();
+        Turn {
+            shared,
+            local,
+            lane: &shared.lanes[local.index],
+            tick: 0,
+            next_care: 0,
+            pace: CARE,
+            slot_in_a_row: 0,
+            searching: false,
+            asleep: false,
+            spin: if shared.spins { MOST_SPIN } else { Duration::ZERO },
+            random: local.index as u32 + 1,
+            cared: now,
+            polled: now,
+            flushed: now,
+            still: Vec::with_capacity(shared.workers()),
+        }
+    }
+
+    fn work(&mut self) {
+        while !self.shared.is_stopped() {
+            let care = self.tick.wrapping_sub(self.next_care) as i32 >= 0;
+            let task = if care { self.care() } else { None };
+            if let Some(task) = task.or_else(|| self.take()).or_else(|| self.search()) {
+                self.go_on();
+                task.run();
+            } else {
+                self.park();
+            }
+        }
+    }
+
+    /// Tells the others that this worker does not stand still.
+    #[inline]
+    fn go_on(&mut self) {
+        self.tick = self.tick.wrapping_add(1);
+        self.lane.publish_tick(self.tick);
+    }
+
+    #[inline]
+    fn take(&mut self) -> Option<Runnable> {
+        if self.slot_in_a_row < SLOT_IN_A_ROW
+            && let Some(task) = self.lane.slot.take()
+        {
+            self.slot_in_a_row += 1;
+            return Some(task);
+        }
+        self.slot_in_a_row = 0;
+        self.local.deque.pop().or_else(|| self.lane.slot.take())
+    }
+
+    /// Gives everything that is not in this worker's queue its turn.
+    #[cold]
+    fn care(&mut self) -> Option<Runnable> {
+        let now = Instant::now();
+        self.set_pace(now.duration_since(self.cared));
+        self.cared = now;
+        self.shared.fire(now);
+        if now.duration_since(self.polled) >= POLL_GAP {
+            self.polled = now;
+            self.shared.driver.poll(self.local.index);
+        }
+        if now.duration_since(self.flushed) >= FLUSH_GAP {
+            self.flushed = now;
+            Home::flush();
+        }
+        // With a sleeper there is a guard. If there is none, everybody looks in passing.
+        if self.shared.idle.nobody_sleeps() && self.shared.watch.is_due(now) {
+            self.look(now);
+            self.take_over();
+        }
+        if self.shared.injector.is_empty() {
+            return None;
+        }
+        insist(|| self.shared.injector.steal())
+    }
+
+    fn set_pace(&mut self, took: Duration) {
+        let took = took.as_nanos().max(1);
+        let fitting = u128::from(self.pace) * CARE_TIME.as_nanos() / took;
+        // A slow task speeds care up at once, fast ones slow it down by and by.
+        let most = u128::from(CARE.min(self.pace * 2));
+        self.pace = fitting.clamp(1, most) as u32;
+        self.next_care = self.tick.wrapping_add(self.pace);
+    }
+
+    /// Looks for work elsewhere, for a while if nobody else does.
+    #[cold]
+    fn search(&mut self) -> Option<Runnable> {
+        self.searching = self.searching || self.shared.idle.search();
+        if !self.searching {
+            return self.scrape();
+        }
+        let mut now = Instant::now();
+        let end = now + self.spin;
+        let mut round = 0u32;
+        while !self.shared.is_stopped() {
+            if let Some(task) = self.look_around(now, round) {
+                self.cared = now;
+                self.found();
+                return Some(task);
+            }
+            now = Instant::now();
+            if now >= end {
+                break;
+            }
+            self.go_on();
+            thread::yield_now();
+            round += 1;
+        }
+        self.spin = if self.spin > LEAST_SPIN { self.spin / 2 } else { Duration::ZERO };
+        None
+    }
+
+    /// One round of a search. Events first: they are this worker's own.
+    fn look_around(&mut self, now: Instant, round: u32) -> Option<Runnable> {
+        let shared = self.shared;
+        if round.is_multiple_of(4) {
+            shared.driver.poll(self.local.index);
+        }
+        if shared.timers.next().is_some_and(|next| next <= now) {
+            shared.fire(now);
+        }
+        let found = self.take().or_else(|| self.take_injected()).or_else(|| self.steal());
+        if found.is_some() || round > 0 {
+            return found;
+        }
+        for index in self.others() {
+            // Who is parked gets its events itself.
+            if !shared.lanes[index].is_parked() {
+                shared.driver.poll(index);
+            }
+        }
+        self.take()
+    }
+
+    /// All workers but this one, from a random one on.
+    fn others(&mut self) -> impl Iterator<Item = usize> + use<> {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 17;
+        self.random ^= self.random << 5;
+        let (workers, me) = (self.shared.workers(), self.local.index);
+        let start = self.random as usize % workers;
+        (0..workers).map(move |step| (start + step) % workers).filter(move |other| *other != me)
+    }
+
+    fn take_injected(&self) -> Option<Runnable> {
+        let injector = &self.shared.injector;
+        if injector.is_empty() {
+            return None;
+        }
+        insist(|| injector.steal_batch_and_pop(&self.local.deque))
+    }
+
+    fn steal(&mut self) -> Option<Runnable> {
+        self.others().find_map(|other| self.steal_from(other))
+    }
+
+    fn steal_from(&self, other: usize) -> Option<Runnable> {
+        let stealer = &self.shared.lanes[other].stealer;
+        if stealer.is_empty() {
+            return None;
+        }
+        insist(|| stealer.steal_batch_and_pop(&self.local.deque))
+    }
+
+    /// What a worker takes that may not search: only what has been left over for anybody.
+    fn scrape(&mut self) -> Option<Runnable> {
+        let lanes = &self.shared.lanes;
+        self.take_injected().or_else(|| {
+            self.others()
+                .filter(|other| lanes[*other].has_surplus())
+                .find_map(|other| self.steal_from(other))
+        })
+    }
+
+    /// Ends the search because there is something to do; if there is more, wakes the next.
+    fn found(&mut self) {
+        self.searching = false;
+        self.shared.idle.found();
+        if self.shared.has_work() {
+            self.shared.wake_one();
+        }
+    }
+
+    /// Sleeps until there is something to do.
+    #[cold]
+    fn park(&mut self) {
+        Home::flush();
+        self.shared.idle.announce(self.local.index, std::mem::take(&mut self.searching));
+        self.asleep = true;
+        self.lane.set_parked(true);
+        if !self.shared.has_work() {
+            self.sleep();
+        }
+        self.get_up();
+    }
+
+    fn get_up(&mut self) {
+        self.go_on();
+        self.lane.set_parked(false);
+        let left = self.shared.idle.leave(self.local.index);
+        self.asleep = false;
+        self.searching = left.searching;
+        if let Some(guard) = left.tell {
+            self.shared.driver.notify(guard);
+        }
+        if !self.lane.is_empty() && self.searching {
+            self.found();
+        } else if self.lane.has_surplus() {
+            self.shared.wake_one();
+        }
+    }
+
+    fn sleep(&mut self) {
+        let began = Instant::now();
+        let mut now = began;
+        while !self.shared.is_stopped() {
+            let next_timer = || self.shared.timers.next();
+            let limit = self.shared.idle.limit(self.local.index, now, next_timer);
+            let time = match limit {
+                Limit::Awake => break,
+                Limit::None | Limit::Guard { until: Instant::NEVER, .. } => None,
+                Limit::Guard { until, .. } => Some(until.duration_since(now)),
+            };
+            self.shared.driver.wait(self.local.index, time);
+            now = Instant::now();
+            if let Limit::Guard { timers, .. } = limit {
+                self.keep_watch(now, timers);
+            }
+            if !self.lane.is_empty() {
+                break;
+            }
+        }
+        self.cared = now;
+        if self.shared.spins && now.duration_since(began) < MOST_SPIN * 3 / 2 {
+            // Spinning would have been cheaper than this.
+            self.spin = (self.spin.max(LEAST_SPIN) * 4).min(MOST_SPIN);
+        }
+    }
+
+    /// What the guard does whenever it wakes up.
+    fn keep_watch(&mut self, now: Instant, timers: bool) {
+        if self.look(now) == Seen::Calm {
+            self.shared.idle.rest();
+        }
+        if timers {
+            self.shared.fire(now);
+        }
+        self.take_over();
+    }
+
+    fn look(&mut self, now: Instant) -> Seen {
+        let shared = self.shared;
+        shared.watch.look(&shared.lanes, self.local.index, now, &mut self.still)
+    }
+
+    /// Takes over what stands behind those who stand still.
+    fn take_over(&mut self) {
+        if self.still.is_empty() {
+            return;
+        }
+        while let Some(index) = self.still.pop() {
+            let lane = &self.shared.lanes[index];
+            let tasks = [self.steal_from(index), lane.slot.take(), self.take_injected()];
+            tasks.into_iter().flatten().for_each(|task| self.local.deque.push(task));
+            self.shared.driver.poll(index);
+        }
+        self.shared.fire(Instant::now());
+    }
+
+    /// After a panic anywhere: nobody must take this worker for a sleeper or a searcher.
+    fn recover(&mut self) {
+        if self.asleep {
+            self.get_up();
+        }
+        if self.searching {
+            self.found();
+        }
+    }
+}
