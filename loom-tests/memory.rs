@@ -128,8 +128,7 @@ fn the_last_cell_of_a_closed_home_frees_it_once() {
     });
 }
 
-/// As above with a cell that has no chunk. Breaks if `allocate_big` does not count in `left`, or
-/// `free_big` counts off before it is through with the list.
+/// As above with a cell that has no chunk. Breaks if `allocate_big` does not count in `left`.
 #[test]
 fn a_big_cell_keeps_its_closed_home() {
     loom::model(|| {
