@@ -42,8 +42,6 @@ use super::freelist::{
 };
 use super::live::Cells;
 
-pub(crate) use super::live::StateWord;
-
 /// Bytes of a class's first chunk.
 const FIRST_CHUNK: usize = 16 * 1024;
 /// Task numbers that a home takes from the process at once.
