@@ -31,7 +31,7 @@ mod processor;
 #[cfg(all(test, target_os = "linux"))]
 mod portable;
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 pub(crate) use io::{Attempt, Io};
