@@ -1,6 +1,6 @@
 //! What does a message cost over a socket, there and back, both ends in one runtime?
 //!
-//! 64 bytes, without Nagle's delay. All connections exist before the clock starts.
+//! 64 bytes, without Nagle's delay. All connections have said hello before the clock starts.
 
 #![allow(dead_code)]
 
@@ -55,24 +55,31 @@ impl Workload for Echo1000 {
     }
 }
 
+/// Connections made at once: no listener's backlog is shorter.
+const WAVE: usize = 64;
+
 async fn echo<E: Engine>(connections: usize, messages: usize) -> Sample {
     let (listener, address) = E::listen().await.unwrap();
     let servers = E::spawn(accept_all::<E>(listener, connections));
-    let (connected, ready) = Countdown::new(connections);
     let (finished, done) = Countdown::new(connections);
     let mut gate = Gate::default();
     let mut clients = Vec::with_capacity(connections);
-    for _ in 0..connections {
-        let (connected, finished, start) = (connected.clone(), finished.clone(), gate.ticket());
-        clients.push(E::spawn(async move {
-            let mut stream = E::connect(address).await.unwrap();
-            connected.arrive();
-            start.await.unwrap();
-            talk::<E>(&mut stream, messages).await;
-            finished.arrive();
-        }));
+    while clients.len() < connections {
+        let wave = WAVE.min(connections - clients.len());
+        let (greeted, ready) = Countdown::new(wave);
+        for _ in 0..wave {
+            let (greeted, finished, start) = (greeted.clone(), finished.clone(), gate.ticket());
+            clients.push(E::spawn(async move {
+                let mut stream = E::connect(address).await.unwrap();
+                talk::<E>(&mut stream, 1).await;
+                greeted.arrive();
+                start.await.unwrap();
+                talk::<E>(&mut stream, messages).await;
+                finished.arrive();
+            }));
+        }
+        ready.await.unwrap();
     }
-    ready.await.unwrap();
     let servers = E::join(servers).await;
     let watch = Watch::start();
     gate.open();

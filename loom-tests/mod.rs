@@ -9,3 +9,4 @@ mod join;
 mod queue;
 mod shutdown;
 mod state;
+mod timers;

@@ -7,7 +7,8 @@
 //!
 //! Every bench file is a program of its own and a module of `all.rs`; it reaches this one as
 //! `crate::common` in both lives.
-#![allow(dead_code)]
+// No bench needs all of it.
+#![allow(dead_code, unused_imports)]
 
 mod engine;
 mod filch;

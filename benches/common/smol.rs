@@ -81,7 +81,7 @@ impl Engine for Smol {
 
     /// The request is made by the first poll of smol's future.
     fn cancel(task: Task<()>) -> Ending {
-        let mut inner: Inner = Box::pin(async move { drop(task.cancel().await) });
+        let mut inner: Inner = Box::pin(async move { task.cancel().await.unwrap_or(()) });
         let over = inner.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
         Ending { inner, over }
     }

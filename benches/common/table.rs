@@ -54,11 +54,17 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Reads the options and prints the table's head.
+    /// Reads the options.
     pub(crate) fn new() -> Self {
-        let options = Options::read();
+        Self { options: Options::read(), rows: Vec::new() }
+    }
+
+    fn print_head(&self) {
         println!("two spinning threads do {:.2} times the work of one", cores());
-        println!("ns per operation [of CPU], medians of {} rounds; x: times filch", options.rounds);
+        println!(
+            "ns per operation [of CPU], medians of {} rounds; x: times filch",
+            self.options.rounds
+        );
         println!(
             "{:<16} {:>18} {:>18} {:>18} {:>7} {:>7} {:>6}",
             "row",
@@ -69,7 +75,6 @@ impl Report {
             "smol x",
             "cores"
         );
-        Self { options, rows: Vec::new() }
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -80,6 +85,9 @@ impl Report {
     pub(crate) fn row<W: Workload>(&mut self) {
         if !self.options.wants(W::NAME) {
             return;
+        }
+        if self.rows.is_empty() {
+            self.print_head();
         }
         let mut runs = [self.run::<Filch, W>(), self.run::<Tokio, W>(), self.run::<Smol, W>()];
         let mut samples: [Vec<Sample>; 3] = Default::default();
@@ -144,12 +152,14 @@ impl Report {
     /// Prints the geometric means.
     pub(crate) fn finish(self) {
         for (group, name) in [(Group::Task, "tasks, timers"), (Group::Echo, "echo")] {
-            let of = |which: usize| {
-                let rows = self.rows.iter().filter(|row| row.group == group);
-                geometric_mean(rows.filter_map(|row| row.ratios[which]).collect())
+            let rows: Vec<_> = self.rows.iter().filter(|row| row.group == group).collect();
+            let mean = |other: usize| {
+                geometric_mean(rows.iter().filter_map(|row| row.ratios[other]).collect())
             };
-            let [tokio, smol] = [of(0), of(1)].map(times);
-            println!("{:<16} {:>56} {tokio:>7} {smol:>7}", "geometric mean", name);
+            let [tokio, smol] = [mean(0), mean(1)].map(times);
+            if !rows.is_empty() {
+                println!("{:<16} {name:>56} {tokio:>7} {smol:>7}", "geometric mean");
+            }
         }
     }
 }
