@@ -78,12 +78,6 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
-    fn drop(&mut self) {
-        drop(self.take());
-    }
-}
-
 /// What others may know of one worker.
 #[derive(Debug)]
 pub(crate) struct Lane {
