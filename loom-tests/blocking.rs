@@ -46,7 +46,7 @@ fn closure_that_another_waits_for_gets_a_thread() {
     });
 }
 
-/// Breaks if `shut_down` leaves the queue, or a thread ends without being counted out.
+/// Breaks if a thread ends without being counted out, or without ringing `ended`.
 #[test]
 fn closure_runs_or_is_dropped_in_the_end() {
     struct Guard(Steps);
