@@ -3,6 +3,7 @@
 
 mod common;
 
+mod blocking;
 mod cancel;
 mod idle;
 mod join;

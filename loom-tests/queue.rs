@@ -24,14 +24,14 @@ fn number(task: Runnable) -> u32 {
 }
 
 /// Breaks if `put` displaces by a store, if `take` is a load and a store, or if `put` fills the
-/// empty slot with `Relaxed`.
+/// empty slot with `Relaxed` or `steal` empties it so.
 #[test]
 fn thief_and_owner_take_each_task_once() {
     explore(|| {
         let slot = Arc::new(Slot::new());
         let thief = thread::spawn({
             let slot = slot.clone();
-            move || slot.take().map(number)
+            move || slot.steal().map(number)
         });
         let first = slot.put(task(1)).map(number);
         let second = slot.put(task(2)).map(number);
@@ -46,7 +46,7 @@ fn thief_and_owner_take_each_task_once() {
     });
 }
 
-/// Breaks if `take` is a load and a store.
+/// Breaks if `steal` is a load and a store.
 #[test]
 fn two_thieves_share_one_task() {
     explore(|| {
@@ -55,7 +55,7 @@ fn two_thieves_share_one_task() {
         let thieves: Vec<_> = (0..2)
             .map(|_| {
                 let slot = slot.clone();
-                thread::spawn(move || slot.take().map(number))
+                thread::spawn(move || slot.steal().map(number))
             })
             .collect();
         let mine = slot.take().map(number);
@@ -64,8 +64,7 @@ fn two_thieves_share_one_task() {
     });
 }
 
-/// Breaks if a thief leaves what it did not pop itself behind: `steal_batch_and_pop` must move the
-/// rest to its own deque.
+/// Breaks if `Queue::steal_batch` of the stand-in does not move the rest to the thief's deque.
 #[test]
 fn injected_tasks_are_taken_once_by_two_workers() {
     explore(|| {
@@ -78,7 +77,7 @@ fn injected_tasks_are_taken_once_by_two_workers() {
         };
         let pusher = thread::spawn({
             let injector = injector.clone();
-            move || (1..3).for_each(|number| injector.push(task(number)))
+            move || (1..4).for_each(|number| injector.push(task(number)))
         });
         let other = thread::spawn({
             let injector = injector.clone();
@@ -91,6 +90,6 @@ fn injected_tasks_are_taken_once_by_two_workers() {
             all.extend(take(&injector));
         }
         all.sort_unstable();
-        assert_eq!(all, [1, 2]);
+        assert_eq!(all, [1, 2, 3]);
     });
 }

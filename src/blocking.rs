@@ -36,7 +36,10 @@ struct Shared {
 struct State {
     queue: VecDeque<(Ticket, Job)>,
     last: u64,
+    /// Those that are being started included.
     threads: usize,
+    /// Those that have begun, and come to every closure in the queue.
+    begun: usize,
     idle: usize,
     closed: bool,
 }
@@ -105,12 +108,16 @@ impl Pool {
         let Err(error) = started else { return Ok(()) };
         let mut state = self.0.state.lock();
         state.threads -= 1;
-        if state.threads > 0 {
+        if state.begun > 0 {
             // A thread that is busy now will come to it.
             return Ok(());
         }
-        let place = state.queue.iter().position(|(other, _)| *other == ticket);
-        let job = place.and_then(|place| state.queue.remove(place));
+        // Others are being started, perhaps, but that may fail as well.
+        let Some(place) = state.queue.iter().position(|(other, _)| *other == ticket) else {
+            // It has run, or was taken back, or the pool was closed.
+            return Ok(());
+        };
+        let job = state.queue.remove(place);
         drop(state);
         drop(job);
         Err(error)
@@ -148,6 +155,7 @@ impl Pool {
 impl Shared {
     /// What a thread does.
     fn work(&self) {
+        self.state.lock().begun += 1;
         while let Some(job) = self.next() {
             let run = std::panic::AssertUnwindSafe(job);
             if let Err(payload) = std::panic::catch_unwind(run) {
@@ -176,6 +184,7 @@ impl Shared {
             }
         }
         state.threads -= 1;
+        state.begun -= 1;
         None
     }
 }

@@ -215,10 +215,6 @@ impl Idle {
         self.sleepers.lock().guard
     }
 
-    pub(crate) fn is_guard(&self, worker: usize) -> bool {
-        self.sleepers.lock().guard == Some(worker)
-    }
-
     /// The guard has seen no work for a while: it stops the watch if all sleep.
     pub(crate) fn rest(&self) {
         let mut sleepers = self.sleepers.lock();

@@ -63,6 +63,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// Makes a scheduler, and its workers: each waits for a thread to [run](Worker::run) it, which
     /// has entered the home of its number before.
+    #[expect(clippy::new_ret_no_self, reason = "the workers come with it")]
     pub(crate) fn new(config: Config) -> (Arc<Shared>, Vec<Worker>) {
         let workers = config.workers;
         let deques: Vec<_> = (0..workers).map(|_| deque::Worker::new_fifo()).collect();

@@ -36,20 +36,32 @@ impl Slot {
     pub(crate) fn put(&self, task: Runnable) -> Option<Runnable> {
         let task = task.into_raw().as_ptr();
         if self.0.load(Ordering::Relaxed).is_null() {
-            // Nobody else fills it: it is empty still. Pairs with the exchange in `take`.
+            // Nobody else fills it: it is empty still. Pairs with the exchange in `steal`.
             self.0.store(task, Ordering::Release);
             return None;
         }
         Slot::own(self.0.swap(task, Ordering::AcqRel))
     }
 
-    /// Takes the task out, if there is one. From any thread.
+    /// Takes the task out, if there is one. Only the owner, or whoever comes after it.
     #[inline]
     pub(crate) fn take(&self) -> Option<Runnable> {
         if self.is_empty() {
             return None;
         }
         Slot::own(self.0.swap(ptr::null_mut(), Ordering::AcqRel))
+    }
+
+    /// Takes the task out from behind its owner, unless it has just been replaced. It writes only
+    /// where a task stood, so the owner's plain store into the empty slot meets nobody. (If it was
+    /// replaced by a task at the same address, that one is taken, and is as good.)
+    pub(crate) fn steal(&self) -> Option<Runnable> {
+        let seen = self.0.load(Ordering::Relaxed);
+        if seen.is_null() {
+            return None;
+        }
+        let (taken, failed) = (Ordering::AcqRel, Ordering::Relaxed);
+        Slot::own(self.0.compare_exchange(seen, ptr::null_mut(), taken, failed).ok()?)
     }
 
     #[inline]
@@ -63,12 +75,6 @@ impl Slot {
         // SAFETY: every pointer in the slot comes from `into_raw` in `put`, and each exchange
         // gives it to one thread only.
         NonNull::new(raw).map(|raw| unsafe { Runnable::from_raw(raw) })
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        drop(self.take());
     }
 }
 

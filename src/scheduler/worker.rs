@@ -353,7 +353,7 @@ impl<'a> Turn<'a> {
         }
         while let Some(index) = self.still.pop() {
             let lane = &self.shared.lanes[index];
-            let tasks = [self.steal_from(index), lane.slot.take(), self.take_injected()];
+            let tasks = [self.steal_from(index), lane.slot.steal(), self.take_injected()];
             tasks.into_iter().flatten().for_each(|task| self.local.deque.push(task));
             self.shared.driver.poll(index);
         }
