@@ -27,7 +27,7 @@ const MOST_REQUESTS: u32 = 10_000;
 
 /// Runs every program; true if all went well.
 pub(crate) fn run_all(workers: usize, input: impl BufRead) -> io::Result<bool> {
-    let runtime = Runtime::builder().workers(workers).build().map_err(failed)?;
+    let runtime = Runtime::builder().workers(workers).build().map_err(io::Error::other)?;
     let mut seen = Seen::default();
     let mut batch = Vec::new();
     for line in input.lines() {
@@ -48,10 +48,6 @@ pub(crate) fn run_all(workers: usize, input: impl BufRead) -> io::Result<bool> {
         std::process::exit(1);
     }
     Ok(seen.faults.is_empty() && left == 0)
-}
-
-fn failed(error: filch::Error) -> io::Error {
-    io::Error::other(error.to_string())
 }
 
 /// What came of the programs so far.
