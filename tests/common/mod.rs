@@ -8,29 +8,29 @@ use std::time::Duration;
 
 /// What happened, in order.
 #[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Log::default()
     }
 
-    pub fn add(&self, what: impl Into<String>) {
+    pub(crate) fn add(&self, what: impl Into<String>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(what.into());
     }
 
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A value whose drop is logged.
-    pub fn on_drop(&self, what: &'static str) -> OnDrop {
+    pub(crate) fn on_drop(&self, what: &'static str) -> OnDrop {
         OnDrop { log: self.clone(), what }
     }
 }
 
 /// Logs its drop.
-pub struct OnDrop {
+pub(crate) struct OnDrop {
     log: Log,
     what: &'static str,
 }
@@ -43,7 +43,7 @@ impl Drop for OnDrop {
 
 /// An error of the program.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Boom(pub &'static str);
+pub(crate) struct Boom(pub(crate) &'static str);
 
 impl fmt::Display for Boom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,21 +53,21 @@ impl fmt::Display for Boom {
 
 impl std::error::Error for Boom {}
 
-pub fn ms(milliseconds: u64) -> Duration {
+pub(crate) fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-pub fn seconds(seconds: u64) -> Duration {
+pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
 /// Runs `main` in a simulation in asyncio's order.
-pub fn simulate<T>(main: impl Future<Output = filch::Result<T>>) -> T {
+pub(crate) fn simulate<T>(main: impl Future<Output = filch::Result<T>>) -> T {
     filch::sim::run(0, main).unwrap()
 }
 
 /// Runs what `main` makes in asyncio's order, and in others.
-pub fn in_any_order<M>(mut main: impl FnMut() -> M)
+pub(crate) fn in_any_order<M>(mut main: impl FnMut() -> M)
 where
     M: Future<Output = filch::Result<()>>,
 {
@@ -79,6 +79,6 @@ where
 }
 
 /// The task that this runs in.
-pub fn me() -> filch::TaskRef {
+pub(crate) fn me() -> filch::TaskRef {
     filch::current_task().expect("this runs in a task")
 }
