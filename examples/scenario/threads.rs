@@ -41,13 +41,25 @@ pub(crate) fn run_all(workers: usize, input: impl BufRead) -> io::Result<bool> {
         }
     }
     seen.add(&runtime.handle(), batch);
-    let left = runtime.handle().all_tasks().len();
+    let left = left(&runtime.handle());
     println!("{seen}, tasks left {left}");
     if seen.hung > 0 {
         // Leaving would wait for what never ends.
         std::process::exit(1);
     }
     Ok(seen.faults.is_empty() && left == 0)
+}
+
+/// Tasks that do not end although every program has: the last ones may still be on their way.
+fn left(handle: &Handle) -> usize {
+    let begin = std::time::Instant::now();
+    loop {
+        let left = handle.all_tasks().len();
+        if left == 0 || begin.elapsed() > PATIENCE {
+            return left;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// What came of the programs so far.
