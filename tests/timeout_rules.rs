@@ -317,3 +317,37 @@ fn expiry_frees_what_is_inside_before_it_is_an_error() {
         Ok(())
     });
 }
+
+#[test]
+fn timeout_that_let_a_request_pass_unwinds_whoever_polls_it_again() {
+    // TMO-10, design 1: it was not dropped with the scope that it unwound
+    in_any_order(async || {
+        let start = Instant::now();
+        let mut task = spawn(async {
+            let mut limited = Box::pin(timeout(seconds(10), sleep(seconds(100))));
+            assert!(catch_cancelled(&mut limited).await.is_err());
+            assert!(catch_cancelled(&mut limited).await.is_err());
+        });
+        sleep(seconds(1)).await;
+        task.cancel();
+        (&mut task).await?;
+        assert_eq!(start.elapsed(), seconds(1));
+        Ok(())
+    });
+}
+
+#[test]
+fn task_that_moves_its_own_deadline_is_not_queued_by_that() {
+    // TMO-14, CAN-14: it is suspended, so a request leaves at once and cannot be taken back
+    simulate(async {
+        let mut task = spawn(timeout_scope(seconds(10), |deadline| async move {
+            deadline.reschedule(Instant::now() + seconds(20))?;
+            sleeps(seconds(100)).await
+        }));
+        yield_now().await;
+        assert!(task.cancel());
+        assert_eq!(task.uncancel(), 0);
+        assert!((&mut task).await.unwrap_err().is_cancelled());
+        Ok(())
+    });
+}
