@@ -148,7 +148,9 @@ fn files_functions_and_lines_stay_short() {
                 wrong.push(format!("{}: {lines} lines", file.name));
             }
             for (number, line) in file.text.lines().enumerate() {
-                if line.chars().count() > LONGEST_LINE {
+                // The name of an upstream test cannot be broken.
+                let long = line.chars().count() > LONGEST_LINE;
+                if long && !line.starts_with("// upstream: ") {
                     wrong.push(format!("{}:{}: a long line", file.name, number + 1));
                 }
             }
