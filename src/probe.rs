@@ -37,7 +37,11 @@ pub(crate) fn panicked(task: u64, place: &'static Location<'static>, error: impl
 }
 
 /// The last holder of a failed task is gone, and nobody ever looked at its error (DBG-06).
-pub(crate) fn error_never_retrieved(task: u64, place: &'static Location<'static>, error: impl Display) {
+pub(crate) fn error_never_retrieved(
+    task: u64,
+    place: &'static Location<'static>,
+    error: impl Display,
+) {
     tracing::error!(target: "filch::task", task, %place, %error, "error was never retrieved");
 }
 
