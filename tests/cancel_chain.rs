@@ -201,7 +201,7 @@ fn tasks_that_await_each_other_both_end_cancelled() {
         let (sender, receiver) = oneshot::channel::<Task<()>>();
         let first = spawn(async move { receiver.await?.await });
         let asked = first.task_ref();
-        let second = spawn(async move { first.await });
+        let second = spawn(first);
         let other = second.task_ref();
         sender.send(second).unwrap();
         sleep(seconds(1)).await;
@@ -251,7 +251,7 @@ fn scope_that_takes_takes_what_was_passed_on_below_it() {
                     cancelled.raise().await;
                 }
             };
-            let both = async { drop(futures::join!(awaits, raises)) };
+            let both = async { _ = futures::join!(awaits, raises) };
             if catch_cancelled(both).await.is_err() {
                 outer_seen.add("cleans up");
                 sleep(seconds(1)).await;

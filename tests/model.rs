@@ -94,6 +94,30 @@ fn callbacks_and_waiters_hear_in_the_order_of_registration() {
 }
 
 #[test]
+fn late_callback_waits_for_the_one_that_runs() {
+    // MOD-04: on threads, the second is registered while the first is running
+    let log = Log::new();
+    let (begun, begins) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (done, ends) = std::sync::mpsc::channel();
+    let runtime = Runtime::builder().workers(2).build().unwrap();
+    let task = runtime.handle().spawn(sleep(ms(1)));
+    let (first, second) = (log.clone(), log.clone());
+    task.add_done_callback(move |task| {
+        begun.send(()).unwrap();
+        released.recv().unwrap();
+        task.add_done_callback(move |_| done.send(()).unwrap());
+        first.add("first ends");
+    });
+    begins.recv().unwrap();
+    task.add_done_callback(move |_| second.add("second"));
+    log.add("registered");
+    release.send(()).unwrap();
+    ends.recv().unwrap();
+    assert_eq!(log.lines(), ["registered", "first ends", "second"]);
+}
+
+#[test]
 fn removed_callback_is_not_called() {
     // FUT-07: until it is queued; afterwards it cannot be removed
     in_any_order(async || {
@@ -167,7 +191,7 @@ fn end_is_decided_once() {
                 false => assert_eq!(ended?, "value"),
             }
             assert_eq!(task.is_cancelled(), accepted);
-            assert_eq!(task.cancel(), false);
+            assert!(!task.cancel());
         }
         Ok(())
     });
@@ -178,7 +202,9 @@ fn calls_from_one_thread_take_effect_in_their_order() {
     // MOD-07, MOD-08
     let runtime = Runtime::builder().workers(1).build().unwrap();
     let (release, released) = oneshot::channel::<()>();
+    let (begun, begins) = std::sync::mpsc::channel();
     let task = runtime.handle().spawn(async move {
+        begun.send(()).unwrap();
         // Swallows what comes before it is released.
         let mut released = released;
         let mut caught = 0;
@@ -187,6 +213,7 @@ fn calls_from_one_thread_take_effect_in_their_order() {
         }
         Ok(caught)
     });
+    begins.recv().unwrap();
     for count in 1..=1_000 {
         assert!(task.cancel());
         assert!(task.cancel());
@@ -231,13 +258,16 @@ fn steps_of_a_task_never_overlap() {
 fn requests_from_many_threads_are_all_counted() {
     // MOD-07, CAN-02, CAN-30
     let runtime = Runtime::builder().workers(2).build().unwrap();
-    let task = runtime.handle().spawn(async {
+    let (begun, begins) = std::sync::mpsc::channel();
+    let task = runtime.handle().spawn(async move {
+        begun.send(()).unwrap();
         let mut caught = 0;
         while me().cancelling() < 4_000 {
             caught += u32::from(catch_cancelled(sleep(seconds(3600))).await.is_err());
         }
         Ok(caught)
     });
+    begins.recv().unwrap();
     let askers: Vec<_> = (0..4)
         .map(|_| {
             let asked = task.task_ref();

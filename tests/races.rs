@@ -93,7 +93,7 @@ fn result_and_request_race_to_one_outcome() {
         let waker = thread::scope(|scope| {
             let waker = scope.spawn(|| sender.send(round));
             let accepted = known.cancel();
-            drop(waker.join().unwrap());
+            _ = waker.join().unwrap();
             accepted
         });
         match task.wait() {
