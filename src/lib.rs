@@ -69,7 +69,6 @@ mod simulated;
 mod runtime;
 
 mod scope;
-
 pub mod time;
 
 pub mod net;

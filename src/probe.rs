@@ -6,8 +6,6 @@
 use std::fmt::Display;
 use std::panic::Location;
 
-use crate::error::Error;
-
 /// A task was made.
 pub(crate) fn spawned(task: u64, place: &'static Location<'static>) {
     tracing::debug!(target: "filch::task", task, %place, "spawned");
@@ -24,7 +22,7 @@ pub(crate) fn finished(task: u64) {
 }
 
 /// The task ended with an error; `probe` does not know yet whether somebody will look at it.
-pub(crate) fn failed(task: u64, error: &Error) {
+pub(crate) fn failed(task: u64, error: impl Display) {
     tracing::debug!(target: "filch::task", task, %error, "failed");
 }
 
@@ -34,17 +32,21 @@ pub(crate) fn cancelled(task: u64) {
 }
 
 /// The task panicked; the panic is its error.
-pub(crate) fn panicked(task: u64, place: &'static Location<'static>, error: &Error) {
+pub(crate) fn panicked(task: u64, place: &'static Location<'static>, error: impl Display) {
     tracing::error!(target: "filch::task", task, %place, %error, "task panicked");
 }
 
 /// The last holder of a failed task is gone, and nobody ever looked at its error (DBG-06).
-pub(crate) fn error_never_retrieved(task: u64, place: &'static Location<'static>, error: &Error) {
+pub(crate) fn error_never_retrieved(
+    task: u64,
+    place: &'static Location<'static>,
+    error: impl Display,
+) {
     tracing::error!(target: "filch::task", task, %place, %error, "error was never retrieved");
 }
 
 /// Code that a task left behind, a callback or a value's destructor, panicked.
-pub(crate) fn stray_panic(what: &'static str, error: &Error) {
+pub(crate) fn stray_panic(what: &'static str, error: impl Display) {
     tracing::error!(target: "filch::task", what, %error, "stray panic contained");
 }
 

@@ -11,7 +11,7 @@
 mod foreign;
 mod parse;
 mod run;
-//mod threads;
+mod threads;
 
 use std::io::{self, BufRead, BufWriter, Write};
 use std::process::ExitCode;
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     };
     let done = match engine {
         Engine::Simulation { seed } => simulations(seed).map(|()| true),
-        Engine::Threads { workers } => unimplemented!("{workers}"),
+        Engine::Threads { workers } => threads::run_all(workers, io::stdin().lock()),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -27,7 +27,7 @@ const MOST_REQUESTS: u32 = 10_000;
 
 /// Runs every program; true if all went well.
 pub(crate) fn run_all(workers: usize, input: impl BufRead) -> io::Result<bool> {
-    let runtime = Runtime::builder().workers(workers).build().map_err(failed)?;
+    let runtime = Runtime::builder().workers(workers).build().map_err(io::Error::other)?;
     let mut seen = Seen::default();
     let mut batch = Vec::new();
     for line in input.lines() {
@@ -41,7 +41,7 @@ pub(crate) fn run_all(workers: usize, input: impl BufRead) -> io::Result<bool> {
         }
     }
     seen.add(&runtime.handle(), batch);
-    let left = runtime.handle().all_tasks().len();
+    let left = left(&runtime.handle());
     println!("{seen}, tasks left {left}");
     if seen.hung > 0 {
         // Leaving would wait for what never ends.
@@ -50,8 +50,16 @@ pub(crate) fn run_all(workers: usize, input: impl BufRead) -> io::Result<bool> {
     Ok(seen.faults.is_empty() && left == 0)
 }
 
-fn failed(error: filch::Error) -> io::Error {
-    io::Error::other(error.to_string())
+/// Tasks that do not end although every program has: the last ones may still be on their way.
+fn left(handle: &Handle) -> usize {
+    let begin = std::time::Instant::now();
+    loop {
+        let left = handle.all_tasks().len();
+        if left == 0 || begin.elapsed() > PATIENCE {
+            return left;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// What came of the programs so far.

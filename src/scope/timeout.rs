@@ -27,6 +27,8 @@ pin_project! {
         pub(super) alarm: Alarm,
         pub(super) deadline: Option<Instant>,
         pub(super) expired: bool,
+        // Somebody else's request went through here: whoever polls it again is unwound again.
+        pub(super) passed: bool,
     }
 }
 
@@ -41,7 +43,7 @@ pub(super) enum End<T> {
 impl<F: Future> Timed<F> {
     pub(super) fn new(future: F, deadline: Option<Instant>) -> Self {
         let (scoped, alarm) = (Scoped::new(future), Alarm::new());
-        Timed { scoped, alarm, deadline, expired: false }
+        Timed { scoped, alarm, deadline, expired: false, passed: false }
     }
 
     /// Polls the future, the alarm being set as it is to be.
@@ -51,6 +53,9 @@ impl<F: Future> Timed<F> {
         sort: Sort<F::Output>,
     ) -> Poll<End<F::Output>> {
         let mut this = self.project();
+        if *this.passed {
+            return go_on(Cancelled::new(None));
+        }
         if !*this.expired && this.alarm.fired() {
             *this.expired = true;
         }
@@ -61,7 +66,10 @@ impl<F: Future> Timed<F> {
             Exit::Unwound { cancelled, mine: true } => {
                 Poll::Ready(End::Expired(cancelled.into_message()))
             }
-            Exit::Unwound { cancelled, mine: false } => go_on(cancelled),
+            Exit::Unwound { cancelled, mine: false } => {
+                *this.passed = true;
+                go_on(cancelled)
+            }
         }
     }
 
@@ -74,7 +82,7 @@ impl<F: Future> Timed<F> {
         let this = self.as_mut().project();
         match *this.deadline {
             None => {}
-            Some(_) if *this.expired => {}
+            Some(_) if *this.expired || *this.passed => {}
             Some(_) if this.alarm.is_armed() => this.alarm.update_waker(context.waker()),
             Some(deadline) => this.alarm.arm(deadline, context.waker()),
         }

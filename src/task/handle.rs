@@ -13,8 +13,8 @@ use crate::error::{Error, Message, Result};
 use crate::sys::{Arc, Condvar, Mutex};
 use crate::task::cancel;
 use crate::task::current;
-use crate::task::hooks::CallbackId;
-use crate::task::raw::{TaskRef, call};
+use crate::task::hooks::{CallbackId, call_late};
+use crate::task::raw::TaskRef;
 use crate::task::state::Ending;
 
 /// Tells tasks apart; never used twice in a process, or in a simulated run.
@@ -277,7 +277,12 @@ impl TaskRef {
     ) -> CallbackId {
         let callback = Box::new(callback);
         if !self.header().state.lock_unless_done() {
-            call(self, callback);
+            self.header().state.lock();
+            let alone = self.header().with_cold(|cold, _| cold.hooks.add_late(callback));
+            self.header().state.unlock();
+            if alone {
+                call_late(self);
+            }
             return CallbackId::default();
         }
         let id = self.header().with_cold(|cold, _| cold.hooks.add_callback(callback));
@@ -308,6 +313,9 @@ impl TaskRef {
 
     /// Blocks this thread until the task has ended.
     fn block(&self) {
+        if self.header().state.is_done() {
+            return;
+        }
         let end = Arc::new((Mutex::new(false), Condvar::new()));
         let told = end.clone();
         self.add_done_callback(move |_| {

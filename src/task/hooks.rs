@@ -3,6 +3,9 @@
 //! Waiting futures, callbacks and, later, the library's own hooks stand in the same list, because
 //! the order in which they learn of the end is the order in which they asked (FUT-05). The very
 //! first waiter stands before the list, in the header, and needs no memory.
+//!
+//! Callbacks of one task never overlap (MOD-04): while one thread calls them, whoever registers a
+//! late one only adds it to the list, and the calling thread looks again before it stops.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
@@ -43,6 +46,8 @@ impl Hook {
 pub(crate) struct Hooks {
     last: u64,
     list: Vec<Hook>,
+    /// The task is done, and a thread calls what was in the list.
+    calling: bool,
 }
 
 impl Hooks {
@@ -87,8 +92,31 @@ impl Hooks {
         matches!(self.list[place], Hook::Callback(..)).then(|| self.list.remove(place))
     }
 
-    pub(crate) fn take(&mut self) -> Vec<Hook> {
+    /// The task is done: takes everybody, for the caller to tell.
+    pub(crate) fn begin_calls(&mut self) -> Vec<Hook> {
+        self.calling = !self.list.is_empty();
         std::mem::take(&mut self.list)
+    }
+
+    /// Adds a callback of a task that is done. True: nobody calls, so the caller must.
+    #[must_use]
+    pub(crate) fn add_late(&mut self, callback: Callback) -> bool {
+        self.add_callback(callback);
+        !std::mem::replace(&mut self.calling, true)
+    }
+}
+
+/// Tells those who registered after the task was done, until there are none.
+pub(crate) fn call_late(task: &TaskRef) {
+    loop {
+        task.header().state.lock();
+        let late = task.header().with_cold_if_any(|cold| cold.map(|cold| cold.hooks.begin_calls()));
+        task.header().state.unlock();
+        let late = late.unwrap_or_default();
+        if late.is_empty() {
+            return;
+        }
+        late.into_iter().for_each(|hook| hook.run(task));
     }
 }
 

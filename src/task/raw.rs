@@ -25,7 +25,7 @@ use crate::probe;
 use crate::sys::{AtomicU64, UnsafeCell};
 use crate::task::cancel;
 use crate::task::current::{Current, Verdict};
-use crate::task::hooks::{Hooks, run_callback};
+use crate::task::hooks::{Hooks, call_late, run_callback};
 use crate::task::memory::Home;
 use crate::task::scopes::{Note, Scopes, Tree};
 use crate::task::state::{Completed, End, Ending, Start, State, Wake};
@@ -635,14 +635,15 @@ fn finish(raw: NonNull<Header>, completed: Completed) {
     let task = TaskRef(raw);
     if completed.waiters {
         let (waiter, hooks) = task.header().with_waiter(|waiter, cold| {
-            (waiter.take(), cold.map(|cold| cold.hooks.take()).unwrap_or_default())
+            (waiter.take(), cold.map(|cold| cold.hooks.begin_calls()).unwrap_or_default())
         });
         task.header().state.unlock();
         if let Some(waker) = waiter {
             waker.wake();
         }
-        for hook in hooks {
-            hook.run(&task);
+        if !hooks.is_empty() {
+            hooks.into_iter().for_each(|hook| hook.run(&task));
+            call_late(&task);
         }
     }
     if !task.header().state.has_handle() {
