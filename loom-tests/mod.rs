@@ -4,5 +4,9 @@
 mod common;
 
 mod cancel;
+mod idle;
 mod join;
+mod queue;
+mod shutdown;
 mod state;
+mod timers;

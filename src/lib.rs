@@ -86,7 +86,7 @@ pub use crate::task::handle::{Join, Task, TaskId};
 pub use crate::task::hooks::CallbackId;
 pub use crate::task::raw::TaskRef;
 pub use crate::task::unwind::{CatchCancelled, catch_cancelled, catch_cancelled_any};
-pub use crate::time::{sleep, sleep_until};
+pub use crate::time::{Interval, Missed, Sleep, interval, sleep, sleep_until};
 
 #[cfg(all(test, loom))]
 #[path = "../loom-tests/mod.rs"]

@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises the limit to `needed`, if it is lower and the system allows it.
-pub fn allow_descriptors(needed: u64) -> filch::Result<()> {
+pub(crate) fn allow_descriptors(needed: u64) -> filch::Result<()> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|current| current >= needed) {
         return Ok(());

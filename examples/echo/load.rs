@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 
 /// A load, ready to run.
 #[derive(Debug)]
-pub struct Load {
+pub(crate) struct Load {
     address: SocketAddr,
     connections: usize,
     size: usize,
@@ -26,19 +26,19 @@ pub struct Load {
 }
 
 impl Load {
-    pub fn new(address: SocketAddr, options: &Options) -> Self {
+    pub(crate) fn new(address: SocketAddr, options: &Options) -> Self {
         let Options { connections, size, seconds, .. } = *options;
         Load { address, connections, size, seconds, totals: Arc::new(Totals::default()) }
     }
 
     /// Runs for its time, or until a signal, and says how it was.
-    pub async fn run(self, stop: Stop) -> Result<()> {
+    pub(crate) async fn run(self, stop: Stop) -> Result<()> {
         let elapsed = self.send(stop).await;
         self.summary(elapsed)
     }
 
     /// Likewise, and stops the server before the summary.
-    pub async fn run_beside(self, stop: Stop, server: Task<()>) -> Result<()> {
+    pub(crate) async fn run_beside(self, stop: Stop, server: Task<()>) -> Result<()> {
         let elapsed = self.send(stop).await;
         server.cancel();
         if let Err(error) = server.await
@@ -91,7 +91,10 @@ impl Load {
     fn summary(&self, elapsed: Duration) -> Result<()> {
         let (requests, errors) = (self.totals.requests(), self.totals.errors());
         let per_second = requests as f64 / elapsed.as_secs_f64();
-        println!("{requests} requests in {:.2} s: {per_second:.0} requests/s", elapsed.as_secs_f64());
+        println!(
+            "{requests} requests in {:.2} s: {per_second:.0} requests/s",
+            elapsed.as_secs_f64()
+        );
         let [half, most, nearly_all] = [0.5, 0.99, 0.999].map(|share| self.totals.quantile(share));
         println!("latency: p50 {half:.1} us, p99 {most:.1} us, p99.9 {nearly_all:.1} us");
         println!("errors {errors}, tasks left {}", crate::tasks_left());

@@ -33,11 +33,14 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(wrong) => return wrong.report(),
     };
-    let result = limit::allow_descriptors(options.descriptors()).and_then(|()| match options.role {
-        Role::Listen(address) => filch::run(listen(address)),
-        Role::Connect(address) => filch::run(Load::new(address, &options).run(Stop::on_signal()?)),
-        Role::Both => filch::run(both(options)),
-    });
+    let result =
+        limit::allow_descriptors(options.descriptors()).and_then(|()| match options.role {
+            Role::Listen(address) => filch::run(listen(address)),
+            Role::Connect(address) => {
+                filch::run(Load::new(address, &options).run(Stop::on_signal()?))
+            }
+            Role::Both => filch::run(both(options)),
+        });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

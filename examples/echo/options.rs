@@ -8,16 +8,16 @@ const USAGE: &str = "usage: echo [--connections N] [--size BYTES] [--seconds N] 
                      [--listen ADDRESS:PORT | --connect ADDRESS:PORT]";
 
 #[derive(Debug)]
-pub struct Options {
-    pub role: Role,
-    pub connections: usize,
+pub(crate) struct Options {
+    pub(crate) role: Role,
+    pub(crate) connections: usize,
     /// Bytes in one message.
-    pub size: usize,
-    pub seconds: u32,
+    pub(crate) size: usize,
+    pub(crate) seconds: u32,
 }
 
 #[derive(Debug)]
-pub enum Role {
+pub(crate) enum Role {
     /// The server and the load, in this process.
     Both,
     /// The server alone.
@@ -28,13 +28,13 @@ pub enum Role {
 
 /// The command line does not ask for a run.
 #[derive(Debug)]
-pub enum NoRun {
+pub(crate) enum NoRun {
     Help,
     Wrong(String),
 }
 
 impl NoRun {
-    pub fn report(self) -> ExitCode {
+    pub(crate) fn report(self) -> ExitCode {
         match self {
             NoRun::Help => {
                 println!("{USAGE}");
@@ -49,7 +49,7 @@ impl NoRun {
 }
 
 impl Options {
-    pub fn from_arguments(arguments: impl Iterator<Item = String>) -> Result<Self, NoRun> {
+    pub(crate) fn from_arguments(arguments: impl Iterator<Item = String>) -> Result<Self, NoRun> {
         let mut options = Options { role: Role::Both, connections: 64, size: 64, seconds: 5 };
         let mut arguments = arguments;
         while let Some(name) = arguments.next() {
@@ -82,7 +82,7 @@ impl Options {
     }
 
     /// Open descriptors this run needs, about.
-    pub fn descriptors(&self) -> u64 {
+    pub(crate) fn descriptors(&self) -> u64 {
         let sockets = match self.role {
             Role::Both => 2 * self.connections,
             Role::Connect(_) => self.connections,

@@ -13,7 +13,7 @@ use crate::totals::Totals;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Serves until it is cancelled; then ends its connections, and ends itself.
-pub async fn serve(listener: TcpListener, totals: Arc<Totals>) -> Result<()> {
+pub(crate) async fn serve(listener: TcpListener, totals: Arc<Totals>) -> Result<()> {
     let mut connections = Connections::default();
     let served = filch::catch_cancelled(accept_all(&listener, &mut connections, &totals)).await;
     drop(listener);

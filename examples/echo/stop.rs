@@ -9,13 +9,13 @@ use signal_hook::iterator::Signals;
 
 /// Comes with Ctrl-C, or with the system's polite request to end.
 #[derive(Debug)]
-pub struct Stop {
+pub(crate) struct Stop {
     signal: oneshot::Receiver<()>,
     next_second: Option<Instant>,
 }
 
 impl Stop {
-    pub fn on_signal() -> filch::Result<Self> {
+    pub(crate) fn on_signal() -> filch::Result<Self> {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let (sender, signal) = oneshot::channel();
         std::thread::Builder::new().name("signals".into()).spawn(move || {
@@ -29,7 +29,7 @@ impl Stop {
     }
 
     /// Waits for the signal until the next full second; has it come?
-    pub async fn within_a_second(&mut self) -> bool {
+    pub(crate) async fn within_a_second(&mut self) -> bool {
         let next = self.next_second.unwrap_or_else(Instant::now) + Duration::from_secs(1);
         self.next_second = Some(next);
         let rest = next.duration_since(Instant::now());

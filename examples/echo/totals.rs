@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 
 /// One run's figures.
 #[derive(Debug)]
-pub struct Totals {
+pub(crate) struct Totals {
     requests: AtomicU64,
     errors: AtomicU64,
     bytes: AtomicU64,
@@ -31,38 +31,38 @@ impl Default for Totals {
 }
 
 impl Totals {
-    pub fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    pub fn errors(&self) -> u64 {
+    pub(crate) fn errors(&self) -> u64 {
         self.errors.load(Ordering::Relaxed)
     }
 
     /// Counts an error; the first is shown.
-    pub fn error(&self, error: &filch::Error) {
+    pub(crate) fn error(&self, error: &filch::Error) {
         if self.errors.fetch_add(1, Ordering::Relaxed) == 0 {
             eprintln!("first error: {error}");
         }
     }
 
-    pub fn echoed(&self, bytes: usize) {
+    pub(crate) fn echoed(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Counts an open connection while the result lives.
-    pub fn open_connection(self: &Arc<Self>) -> Open {
+    pub(crate) fn open_connection(self: &Arc<Self>) -> Open {
         self.open.fetch_add(1, Ordering::Relaxed);
         Open(self.clone())
     }
 
-    pub fn server_line(&self) -> String {
+    pub(crate) fn server_line(&self) -> String {
         let bytes = self.bytes.load(Ordering::Relaxed);
         format!("{} connections, {bytes} bytes echoed", self.open.load(Ordering::Relaxed))
     }
 
     /// Latency in microseconds, such that this share of the requests took no longer.
-    pub fn quantile(&self, share: f64) -> f64 {
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
         let latency = self.latency.lock().expect("no holder panics");
         latency.value_at_quantile(share) as f64 / 1e3
     }
@@ -78,7 +78,7 @@ impl Totals {
 
 /// An open connection.
 #[derive(Debug)]
-pub struct Open(Arc<Totals>);
+pub(crate) struct Open(Arc<Totals>);
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -88,7 +88,7 @@ impl Drop for Open {
 
 /// One client's latencies, handed on in batches, so that clients do not stand in each other's way.
 #[derive(Debug)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     totals: Arc<Totals>,
     latencies: Vec<u64>,
     handed_on: Instant,
@@ -98,15 +98,11 @@ impl Recorder {
     const BATCH: usize = 256;
     const PATIENCE: Duration = Duration::from_millis(100);
 
-    pub fn new(totals: Arc<Totals>) -> Self {
-        Recorder {
-            totals,
-            latencies: Vec::with_capacity(Self::BATCH),
-            handed_on: Instant::now(),
-        }
+    pub(crate) fn new(totals: Arc<Totals>) -> Self {
+        Recorder { totals, latencies: Vec::with_capacity(Self::BATCH), handed_on: Instant::now() }
     }
 
-    pub fn record(&mut self, from: Instant, to: Instant) {
+    pub(crate) fn record(&mut self, from: Instant, to: Instant) {
         self.latencies.push(to.duration_since(from).as_nanos() as u64);
         let waited = to.duration_since(self.handed_on);
         if self.latencies.len() == Self::BATCH || waited > Self::PATIENCE {

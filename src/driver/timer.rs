@@ -31,7 +31,7 @@ use crate::sys::{AtomicU32, Ordering, UnsafeCell};
 pub(crate) struct Timer {
     state: AtomicU32,
     node: UnsafeCell<Node>,
-    pinned: PhantomPinned,
+    _pinned: PhantomPinned,
 }
 
 /// What the lock of the structure guards.
@@ -64,7 +64,7 @@ impl Timer {
         Timer {
             state: AtomicU32::new(Place::Idle.encode()),
             node: UnsafeCell::new(Node { index: 0, at: 0, waker: None }),
-            pinned: PhantomPinned,
+            _pinned: PhantomPinned,
         }
     }
 
@@ -108,7 +108,7 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        if !matches!(self.place(), Place::Idle | Place::Fired | Place::Never) {
+        if self.is_armed() && self.place() != Place::Never {
             // A structure points here: going on would let it follow a dangling pointer.
             eprintln!("filch: a timer was dropped while it was armed");
             std::process::abort();

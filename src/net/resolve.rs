@@ -170,7 +170,7 @@ mod sealed {
     impl<T: Sealed + ?Sized> Sealed for &T {}
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -230,6 +230,9 @@ impl TcpStream {
     }
 
     /// Splits the stream in two halves that borrow it.
+    ///
+    /// Where a trait with a method of this name is in scope that takes streams by value, such as
+    /// `futures::AsyncReadExt`, call it as `TcpStream::split(&mut stream)`.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         (ReadHalf(self), WriteHalf(self))
     }

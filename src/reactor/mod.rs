@@ -28,10 +28,10 @@ mod instance;
 #[cfg_attr(not(target_os = "linux"), path = "no_processor.rs")]
 mod processor;
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(all(test, not(loom), target_os = "linux"))]
 mod portable;
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 pub(crate) use io::{Attempt, Io};

@@ -37,6 +37,8 @@ struct Post {
     instance: Instance,
     /// Where its owner was last seen running.
     processor: AtomicU32,
+    /// How often the owner has been here.
+    visits: AtomicU32,
 }
 
 impl Reactor {
@@ -47,8 +49,8 @@ impl Reactor {
     pub(crate) fn new(instances: usize) -> io::Result<Self> {
         assert!(instances > 0, "a reactor needs an instance");
         let posts = (0..instances).map(|_| {
-            let processor = AtomicU32::new(NOWHERE);
-            Ok(CachePadded::new(Post { instance: Instance::new()?, processor }))
+            let (processor, visits) = (AtomicU32::new(NOWHERE), AtomicU32::new(0));
+            Ok(CachePadded::new(Post { instance: Instance::new()?, processor, visits }))
         });
         Ok(Reactor {
             posts: posts.collect::<io::Result<_>>()?,
@@ -111,11 +113,13 @@ impl Reactor {
         self.sources.find(key).deliver(came).wake();
     }
 
-    fn note_processor(&self, post: &Post) {
-        if let Some(processor) = processor::of_this_thread() {
-            if post.processor.load(Ordering::Relaxed) != processor {
-                post.processor.store(processor, Ordering::Relaxed);
-            }
+    /// The owner of `post` is here; looks now and then where that is, which costs a system call.
+    fn visit(post: &Post) {
+        let visits = post.visits.load(Ordering::Relaxed);
+        post.visits.store(visits.wrapping_add(1), Ordering::Relaxed);
+        if visits.is_multiple_of(32) {
+            let processor = processor::of_this_thread().unwrap_or(NOWHERE);
+            post.processor.store(processor, Ordering::Relaxed);
         }
     }
 }
@@ -125,7 +129,7 @@ impl Driver for Arc<Reactor> {
         let post = &self.posts[instance];
         post.instance.poll(|key, came| self.deliver(key, came));
         if self.here() == Some(instance) {
-            self.note_processor(post);
+            Reactor::visit(post);
         }
     }
 
@@ -133,7 +137,7 @@ impl Driver for Arc<Reactor> {
         HERE.set((self.address(), instance));
         let post = &self.posts[instance];
         post.instance.wait(limit, |key, came| self.deliver(key, came));
-        self.note_processor(post);
+        Reactor::visit(post);
     }
 
     fn notify(&self, instance: usize) {

@@ -164,10 +164,13 @@ impl Builder {
             let started = thread::Builder::new()
                 .name(name)
                 .spawn(move || on_thread.work(number, body));
-            if let Err(error) = started {
-                // Dropping the runtime ends the workers that did start.
-                engine.worker_is_gone();
-                return Err(BuildError::Thread(error));
+            match started {
+                Ok(thread) => engine.worker_started(thread),
+                Err(error) => {
+                    // Dropping the runtime ends the workers that did start.
+                    engine.worker_is_gone();
+                    return Err(BuildError::Thread(error));
+                }
             }
         }
         Ok(runtime)

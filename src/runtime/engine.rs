@@ -7,6 +7,7 @@ use crate::probe;
 use crate::reactor::Reactor;
 use crate::runtime::handle::Handle;
 use crate::scheduler::Shared;
+use crate::sys::thread::JoinHandle;
 use crate::sys::{Arc, Condvar, Mutex};
 use crate::task::live;
 use crate::task::memory::{Home, HomeHandle};
@@ -24,6 +25,7 @@ pub(crate) struct Engine {
     /// Worker threads that have not returned.
     running: Mutex<usize>,
     returned: Condvar,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Engine {
@@ -41,6 +43,7 @@ impl Engine {
             mains: Mutex::new(Vec::new()),
             running: Mutex::new(0),
             returned: Condvar::new(),
+            threads: Mutex::new(Vec::new()),
         }
     }
 
@@ -99,6 +102,10 @@ impl Engine {
         *self.running.lock() += 1;
     }
 
+    pub(crate) fn worker_started(&self, thread: JoinHandle<()>) {
+        self.threads.lock().push(thread);
+    }
+
     /// The expected thread could not be started.
     pub(crate) fn worker_is_gone(&self) {
         *self.running.lock() -= 1;
@@ -128,6 +135,10 @@ impl Engine {
         let left = self.wait_for_workers(grace.min(Duration::from_secs(1)));
         if left > 0 {
             probe::left_behind("workers", left);
+        } else {
+            let threads = std::mem::take(&mut *self.threads.lock());
+            // They are in their last lines; what a thread-local's destructor does is not ours.
+            threads.into_iter().for_each(|thread| drop(thread.join()));
         }
         self.kill_all();
         let left = self.blocking.shut_down(grace.min(Duration::from_secs(1)));

@@ -99,10 +99,6 @@ impl Idle {
         self.word.load(Ordering::Relaxed) < SLEEPER
     }
 
-    pub(crate) fn all_sleep(&self) -> bool {
-        self.word.load(Ordering::Relaxed) / SLEEPER == self.workers
-    }
-
     /// Begins to search, if nobody does.
     pub(crate) fn search(&self) -> bool {
         self.word.load(Ordering::Relaxed) & SEARCHING == 0

@@ -36,7 +36,6 @@ use idle::Idle;
 use queue::{Lane, Local, SURPLUS};
 use watch::Watch;
 
-pub(crate) use shutdown::Progress;
 pub(crate) use worker::Worker;
 
 /// What a scheduler is made of.

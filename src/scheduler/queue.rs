@@ -86,12 +86,7 @@ pub(crate) struct Lane {
 
 impl Lane {
     pub(crate) fn new(stealer: Stealer<Runnable>) -> Self {
-        Lane {
-            slot: Slot::new(),
-            ticks: AtomicU32::new(0),
-            parked: AtomicBool::new(true),
-            stealer,
-        }
+        Lane { slot: Slot::new(), ticks: AtomicU32::new(0), parked: AtomicBool::new(true), stealer }
     }
 
     #[inline]

@@ -83,8 +83,7 @@ impl Rig {
 
     fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         // SAFETY: the future is `Send` and `'static`.
-        let (task, _) =
-            unsafe { raw::new(&self.home, future, Location::caller(), First::Queued) };
+        let (task, _) = unsafe { raw::new(&self.home, future, Location::caller(), First::Queued) };
         task.queue();
     }
 
@@ -223,7 +222,11 @@ fn timer_of_a_plain_thread_wakes_an_idle_runtime() {
 }
 
 /// Runs `hostage` on a worker, which then blocks until everything it left behind has run.
-fn takes_no_hostages(workers: usize, count: usize, hostage: fn(&Arc<Rig>, Box<dyn FnOnce() + Send>)) {
+fn takes_no_hostages(
+    workers: usize,
+    count: usize,
+    hostage: fn(&Arc<Rig>, Box<dyn FnOnce() + Send>),
+) {
     for _ in 0..20 {
         let rig = Arc::new(Rig::new(workers));
         let (step, end) = counts_to(count);

@@ -48,11 +48,6 @@ impl Worker {
         Worker { shared, local }
     }
 
-    /// The worker's number: that of its home and of its driver instance.
-    pub(crate) fn index(&self) -> usize {
-        self.local.index
-    }
-
     /// Runs tasks on this thread until the scheduler is stopped.
     pub(crate) fn run(self) {
         let _entered = self.local.enter();

@@ -29,6 +29,9 @@ struct State {
     deadline: Option<Instant>,
     /// The deadline was moved since the alarm was set.
     moved: bool,
+    /// The scope is being polled: it looks at `moved` on its way out, so nobody need wake it, and
+    /// a task that moves its own deadline is not queued once more by that.
+    polled: bool,
     waker: Option<Waker>,
 }
 
@@ -86,7 +89,7 @@ impl Deadline {
         }
         state.deadline = to.into();
         state.moved = true;
-        let waker = state.waker.clone();
+        let waker = if state.polled { None } else { state.waker.clone() };
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
@@ -115,9 +118,10 @@ impl Deadline {
         drop(waker);
     }
 
-    /// The deadline to set the alarm to, if it is to be set anew.
-    fn take_moved(&self) -> Option<Option<Instant>> {
+    /// The deadline to set the alarm to, if it is to be set anew. `polled`: by what is inside.
+    fn take_moved(&self, polled: bool) -> Option<Option<Instant>> {
         let mut state = self.0.lock();
+        state.polled = polled;
         std::mem::take(&mut state.moved).then_some(state.deadline)
     }
 
@@ -158,10 +162,10 @@ pin_project! {
 
 impl<F> TimeoutScope<F> {
     /// Sets the alarm anew if the deadline was moved.
-    fn follow(self: Pin<&mut Self>, context: &Context<'_>) {
+    fn follow(self: Pin<&mut Self>, context: &Context<'_>, polled: bool) {
         let this = self.project();
         let mut timed = this.timed.project();
-        match this.deadline.take_moved() {
+        match this.deadline.take_moved(polled) {
             _ if *timed.expired => {}
             Some(Some(deadline)) => timed.alarm.as_mut().arm(deadline, context.waker()),
             Some(None) => timed.alarm.as_mut().disarm(),
@@ -179,7 +183,7 @@ impl<F: Future<Output: Outcome>> Future for TimeoutScope<F> {
             this.deadline.pass_to(Status::Active);
         }
         this.deadline.keep_waker(context.waker());
-        self.as_mut().follow(context);
+        self.as_mut().follow(context, true);
         let this = self.as_mut().project();
         if this.timed.as_ref().get_ref().went_off() {
             this.deadline.pass_to(Status::Expiring);
@@ -187,7 +191,7 @@ impl<F: Future<Output: Outcome>> Future for TimeoutScope<F> {
         let polled = this.timed.poll_set(context, by_error);
         match polled {
             Poll::Pending => {
-                self.follow(context);
+                self.follow(context, false);
                 Poll::Pending
             }
             Poll::Ready(end) => Poll::Ready(flatten(end)),
@@ -214,7 +218,8 @@ where
     Body: FnOnce(Deadline) -> F,
 {
     let at = deadline(limit);
-    let state = State { status: Status::Created, deadline: at, moved: true, waker: None };
+    let status = Status::Created;
+    let state = State { status, deadline: at, moved: true, polled: false, waker: None };
     let deadline = Deadline(Arc::new(Mutex::new(state)));
     let future = body(deadline.clone());
     TimeoutScope { timed: Timed::new(future, at), deadline, entered: false }

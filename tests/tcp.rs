@@ -1,0 +1,564 @@
+//! What TCP streams and listeners promise, on real sockets.
+//!
+//! No test waits for time: where something must not have happened yet, a future is polled once.
+
+use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use filch::net::{ReuniteError, TcpListener, TcpStream, lookup_host};
+use filch::{Result, spawn};
+use futures::{AsyncReadExt, AsyncWriteExt, StreamExt, poll};
+
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+async fn pair() -> Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind(ANY_PORT).await?;
+    let ours = TcpStream::connect(listener.local_addr()?).await?;
+    let (theirs, peer) = listener.accept().await?;
+    assert_eq!(ours.local_addr()?, peer);
+    Ok((ours, theirs))
+}
+
+/// An address nobody listens on.
+async fn nobody() -> Result<SocketAddr> {
+    Ok(TcpListener::bind(ANY_PORT).await?.local_addr()?)
+}
+
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|place| (place * 31 % 251) as u8).collect()
+}
+
+#[test]
+fn bytes_come_back() {
+    filch::run(async {
+        let (ours, theirs) = pair().await?;
+        let server = spawn(async move {
+            let mut buffer = [0; 64];
+            loop {
+                let count = theirs.read(&mut buffer).await?;
+                if count == 0 {
+                    return Ok(());
+                }
+                theirs.write_all(&buffer[..count]).await?;
+            }
+        });
+        for round in 0..1_000 {
+            let message = pattern(round % 64 + 1);
+            ours.write_all(&message).await?;
+            let mut answer = vec![0; message.len()];
+            ours.read_exact(&mut answer).await?;
+            assert_eq!(answer, message);
+        }
+        drop(ours);
+        server.await
+    })
+    .unwrap();
+}
+
+#[test]
+fn many_bytes_pass_in_both_directions_at_once() {
+    filch::run(async {
+        let (ours, theirs) = pair().await?;
+        let bytes = Arc::new(pattern(4 << 20));
+        let mut tasks = Vec::new();
+        for stream in [ours, theirs] {
+            let (mut read, mut write) = stream.into_split();
+            let (sent, expected) = (bytes.clone(), bytes.clone());
+            tasks.push(spawn(async move { Ok(write.write_all(&sent).await?) }));
+            tasks.push(spawn(async move {
+                let mut came = vec![0; expected.len()];
+                read.read_exact(&mut came).await?;
+                assert!(came == *expected);
+                assert_eq!(read.read(&mut [0; 8]).await?, 0);
+                Ok(())
+            }));
+        }
+        for task in tasks {
+            task.await?;
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn each_of_many_readers_gets_a_byte() {
+    filch::run(async {
+        let (ours, theirs) = pair().await?;
+        let ours = Arc::new(ours);
+        let read_one = |ours: Arc<TcpStream>| async move {
+            let mut byte = [0];
+            assert_eq!(ours.read(&mut byte).await?, 1);
+            Ok(u32::from(byte[0]))
+        };
+        let readers: Vec<_> = (0..50).map(|_| spawn(read_one(ours.clone()))).collect();
+        filch::yield_now().await;
+        for byte in 0..50 {
+            theirs.write_all(&[byte]).await?;
+        }
+        let mut sum = 0;
+        for reader in readers {
+            sum += reader.await?;
+        }
+        assert_eq!(sum, (0..50).sum());
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn each_of_many_accepting_tasks_gets_a_connection() {
+    filch::run(async {
+        let listener = Arc::new(TcpListener::bind(ANY_PORT).await?);
+        let accept = |listener: Arc<TcpListener>| async move { Ok(listener.accept().await?.1) };
+        let accepting: Vec<_> = (0..20).map(|_| spawn(accept(listener.clone()))).collect();
+        let mut ours = Vec::new();
+        for _ in 0..20 {
+            ours.push(TcpStream::connect(listener.local_addr()?).await?);
+        }
+        let mut peers = Vec::new();
+        for task in accepting {
+            peers.push(task.await?);
+        }
+        peers.sort();
+        let mut addresses: Vec<_> = ours.iter().map(|ours| ours.local_addr().unwrap()).collect();
+        addresses.sort();
+        assert_eq!(peers, addresses);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_reset_by_the_peer_is_an_error() {
+    filch::run(async {
+        let (ours, theirs) = pair().await?;
+        let waiting = spawn(async move { Ok(ours.read(&mut [0; 8]).await.map_err(|e| e.kind())) });
+        filch::yield_now().await;
+        theirs.set_linger(Some(Duration::ZERO))?;
+        drop(theirs);
+        assert_eq!(waiting.await?, Err(ErrorKind::ConnectionReset));
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn one_direction_ends_and_the_other_goes_on() {
+    filch::run(async {
+        let (ours, theirs) = pair().await?;
+        ours.write_all(b"question").await?;
+        ours.shutdown(Shutdown::Write)?;
+        let mut question = Vec::new();
+        (&theirs).read_to_end(&mut question).await?;
+        assert_eq!(question, b"question");
+        theirs.write_all(b"answer").await?;
+        drop(theirs);
+        let mut answer = Vec::new();
+        (&ours).read_to_end(&mut answer).await?;
+        assert_eq!(answer, b"answer");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_reader_goes_on_when_its_stream_is_shut_down_here() {
+    filch::run(async {
+        let (ours, _theirs) = pair().await?;
+        let ours = Arc::new(ours);
+        let reading = ours.clone();
+        let reader = spawn(async move { Ok(reading.read(&mut [0; 8]).await?) });
+        filch::yield_now().await;
+        ours.shutdown(Shutdown::Both)?;
+        assert_eq!(reader.await?, 0);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_address_in_use_is_an_error() {
+    filch::run(async {
+        let listener = TcpListener::bind(ANY_PORT).await?;
+        let again = TcpListener::bind(listener.local_addr()?).await;
+        assert_eq!(again.unwrap_err().kind(), ErrorKind::AddrInUse);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_address_is_free_again_when_its_listener_is_gone() {
+    filch::run(async {
+        let listener = TcpListener::bind(ANY_PORT).await?;
+        let address = listener.local_addr()?;
+        let ours = TcpStream::connect(address).await?;
+        let theirs = listener.accept().await?;
+        drop((theirs, ours, listener));
+        TcpListener::bind(address).await?;
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_refused_connection_is_an_error() {
+    filch::run(async {
+        let refused = TcpStream::connect(nobody().await?).await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn addresses_are_tried_in_order() {
+    filch::run(async {
+        let listener = TcpListener::bind(ANY_PORT).await?;
+        let good = listener.local_addr()?;
+        let stream = TcpStream::connect([nobody().await?, good]).await?;
+        assert_eq!(stream.peer_addr()?, good);
+        let nothing: [SocketAddr; 0] = [];
+        let error = TcpStream::connect(nothing).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        let second = TcpListener::bind([good, ANY_PORT]).await?;
+        assert_ne!(second.local_addr()?, good);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn several_different_failures_become_one_error_that_names_them() {
+    filch::run(async {
+        let elsewhere = SocketAddr::from(([203, 0, 113, 1], 0));
+        let taken = TcpListener::bind(ANY_PORT).await?;
+        let error = TcpListener::bind([elsewhere, taken.local_addr()?]).await.unwrap_err();
+        let text = error.to_string().to_lowercase();
+        assert!(text.contains("in use") && text.contains("assign"), "{text}");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_name_is_looked_up() {
+    filch::run(async {
+        let listener = TcpListener::bind(ANY_PORT).await?;
+        let port = listener.local_addr()?.port();
+        TcpStream::connect(("localhost", port)).await?;
+        assert!(lookup_host(format!("localhost:{port}")).await?.count() > 0);
+        assert!(lookup_host("no port").await.is_err());
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn several_buffers_are_written_and_read_at_once() {
+    filch::run(async {
+        let (ours, theirs) = pair().await?;
+        let parts = [IoSlice::new(b"one "), IoSlice::new(b"two "), IoSlice::new(b"three")];
+        assert_eq!(ours.write_vectored(&parts).await?, 13);
+        let (mut head, mut tail) = ([0; 4], [0; 9]);
+        let mut buffers = [IoSliceMut::new(&mut head), IoSliceMut::new(&mut tail)];
+        assert_eq!(theirs.read_vectored(&mut buffers).await?, 13);
+        assert_eq!((&head, &tail), (b"one ", b"two three"));
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn peeking_takes_nothing() {
+    filch::run(async {
+        let (ours, theirs) = pair().await?;
+        ours.write_all(b"here").await?;
+        let mut buffer = [0; 8];
+        for _ in 0..3 {
+            assert_eq!(theirs.peek(&mut buffer).await?, 4);
+        }
+        assert_eq!(theirs.read(&mut buffer).await?, 4);
+        assert_eq!(&buffer[..4], b"here");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn trying_never_waits() {
+    filch::run(async {
+        let (ours, theirs) = pair().await?;
+        let mut buffer = [0; 8];
+        assert_eq!(theirs.try_read(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(ours.try_write(b"now")?, 3);
+        let count = loop {
+            theirs.readable().await?;
+            match theirs.try_read(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                result => break result?,
+            }
+        };
+        assert_eq!(&buffer[..count], b"now");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_full_stream_is_writable_again_when_the_peer_reads() {
+    filch::run(async {
+        let (ours, theirs) = pair().await?;
+        let block = vec![0; 1 << 20];
+        let mut sent = 0;
+        while let Ok(count) = ours.try_write(&block) {
+            sent += count;
+        }
+        let reader = spawn(async move {
+            let mut buffer = vec![0; 1 << 16];
+            let mut came = 0;
+            while came <= sent {
+                came += theirs.read(&mut buffer).await?;
+            }
+            Ok(())
+        });
+        ours.write_all(b"one more").await?;
+        reader.await
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_dropped_read_takes_nothing() {
+    filch::run(async {
+        let (ours, theirs) = pair().await?;
+        let mut buffer = [0; 8];
+        {
+            let mut read = pin!(theirs.read(&mut buffer));
+            assert!(poll!(&mut read).is_pending());
+            ours.write_all(b"kept").await?;
+        }
+        assert_eq!(theirs.read(&mut buffer).await?, 4);
+        assert_eq!(&buffer[..4], b"kept");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_cancelled_reader_leaves_the_stream_to_others() {
+    filch::run(async {
+        let (ours, theirs) = pair().await?;
+        let theirs = Arc::new(theirs);
+        let reading = theirs.clone();
+        let reader = spawn(async move { Ok(reading.read(&mut [0; 8]).await?) });
+        filch::yield_now().await;
+        reader.cancel();
+        assert!(reader.await.unwrap_err().is_cancelled());
+        ours.write_all(b"kept").await?;
+        let mut buffer = [0; 8];
+        assert_eq!(theirs.read(&mut buffer).await?, 4);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_cancelled_accept_leaves_the_listener_usable() {
+    filch::run(async {
+        let listener = TcpListener::bind(ANY_PORT).await?;
+        assert!(poll!(pin!(listener.accept())).is_pending());
+        let _ours = TcpStream::connect(listener.local_addr()?).await?;
+        listener.accept().await?;
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn halves_come_together_again_only_with_their_own() {
+    filch::run(async {
+        let (ours, theirs) = pair().await?;
+        let (our_read, our_write) = ours.into_split();
+        let (their_read, their_write) = theirs.into_split();
+        let ReuniteError(our_read, their_write) = our_read.reunite(their_write).unwrap_err();
+        let ours = our_read.reunite(our_write)?;
+        let theirs = their_read.reunite(their_write)?;
+        ours.write_all(b"whole").await?;
+        theirs.read_exact(&mut [0; 5]).await?;
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn borrowed_halves_read_and_write_side_by_side() {
+    filch::run(async {
+        let (mut ours, theirs) = pair().await?;
+        let echo = spawn(async move { Ok(futures::io::copy(&theirs, &mut &theirs).await?) });
+        let bytes = pattern(1 << 20);
+        let mut came = vec![0; bytes.len()];
+        {
+            let (mut read, mut write) = TcpStream::split(&mut ours);
+            let writing = pin!(write.write_all(&bytes));
+            let reading = pin!(read.read_exact(&mut came));
+            futures::future::try_join(writing, reading).await?;
+        }
+        assert!(came == bytes);
+        ours.shutdown(Shutdown::Write)?;
+        assert_eq!(echo.await?, bytes.len() as u64);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn dropping_the_writing_half_ends_its_direction() {
+    filch::run(async {
+        let (ours, theirs) = pair().await?;
+        let (_read, mut write) = ours.into_split();
+        write.write_all(b"all").await?;
+        drop(write);
+        let mut came = Vec::new();
+        (&theirs).read_to_end(&mut came).await?;
+        assert_eq!(came, b"all");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_traits_of_the_ecosystem_work_by_value_and_by_reference() {
+    filch::run(async {
+        let (mut ours, theirs) = pair().await?;
+        AsyncWriteExt::write_all(&mut ours, b"by value").await?;
+        ours.flush().await?;
+        let mut buffer = [0; 8];
+        AsyncReadExt::read_exact(&mut &theirs, &mut buffer).await?;
+        assert_eq!(&buffer, b"by value");
+        AsyncWriteExt::write_all(&mut &theirs, b"by reference").await?;
+        AsyncWriteExt::close(&mut &theirs).await?;
+        let mut text = String::new();
+        ours.read_to_string(&mut text).await?;
+        assert_eq!(text, "by reference");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn incoming_connections_are_a_stream() {
+    filch::run(async {
+        let listener = TcpListener::bind(ANY_PORT).await?;
+        let address = listener.local_addr()?;
+        let clients = spawn(async move {
+            for _ in 0..3 {
+                TcpStream::connect(address).await?;
+            }
+            Ok(())
+        });
+        let mut incoming = listener.incoming();
+        for _ in 0..3 {
+            incoming.next().await.unwrap()?;
+        }
+        assert!(poll!(incoming.next()).is_pending());
+        clients.await
+    })
+    .unwrap();
+}
+
+#[test]
+fn options_are_kept_and_small_writes_are_not_delayed() {
+    filch::run(async {
+        let (ours, theirs) = pair().await?;
+        assert!(ours.nodelay()? && theirs.nodelay()?);
+        ours.set_nodelay(false)?;
+        assert!(!ours.nodelay()?);
+        ours.set_ttl(42)?;
+        assert_eq!(ours.ttl()?, 42);
+        ours.set_linger(Some(Duration::from_secs(3)))?;
+        assert_eq!(ours.linger()?, Some(Duration::from_secs(3)));
+        ours.set_linger(None)?;
+        assert!(ours.take_error()?.is_none());
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn sockets_of_the_standard_library_come_and_go() {
+    filch::run(async {
+        let listener = TcpListener::from_std(std::net::TcpListener::bind(ANY_PORT)?)?;
+        let ours = std::net::TcpStream::connect(listener.local_addr()?)?;
+        let ours = TcpStream::from_std(ours)?;
+        let mut theirs = listener.accept().await?.0.into_std()?;
+        theirs.set_nonblocking(false)?;
+        ours.write_all(b"hello").await?;
+        let mut buffer = [0; 5];
+        theirs.read_exact(&mut buffer)?;
+        theirs.write_all(&buffer)?;
+        ours.read_exact(&mut buffer).await?;
+        assert_eq!(&buffer, b"hello");
+        TcpListener::from_std(listener.into_std()?)?;
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_socket_serves_tasks_of_every_worker() {
+    let runtime = filch::Runtime::builder().workers(4).build().unwrap();
+    let talk = async {
+        let (ours, theirs) = pair().await?;
+        let ours = Arc::new(ours);
+        let echo = spawn(async move { Ok(futures::io::copy(&theirs, &mut &theirs).await?) });
+        for round in 0..500_u32 {
+            let ours = ours.clone();
+            let task = spawn(async move {
+                ours.write_all(&round.to_ne_bytes()).await?;
+                let mut answer = [0; 4];
+                ours.read_exact(&mut answer).await?;
+                assert_eq!(u32::from_ne_bytes(answer), round);
+                Ok(())
+            });
+            task.await?;
+        }
+        ours.shutdown(Shutdown::Write)?;
+        assert_eq!(echo.await?, 2_000);
+        Ok(())
+    };
+    runtime.block_on(talk).unwrap();
+}
+
+#[test]
+fn a_socket_outlives_its_runtime_as_an_error() {
+    let (ours, _theirs) = filch::run(pair()).unwrap();
+    filch::run(async move {
+        assert!(ours.read(&mut [0; 8]).await.is_err());
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_simulation_has_no_sockets() {
+    filch::sim::run(0, async {
+        let error = TcpStream::connect(ANY_PORT).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let error = TcpListener::bind("localhost:80").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+#[should_panic(expected = "runtime")]
+fn binding_outside_a_runtime_panics() {
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let _ = pin!(TcpListener::bind(ANY_PORT)).as_mut().poll(&mut cx);
+}
