@@ -98,9 +98,11 @@ impl Drop for Entered {
 }
 
 impl Current {
-    pub(crate) fn new(task: NonNull<Header>, scopes: Scopes) -> Self {
+    /// A poll without scopes; those of the task are moved in before it begins.
+    #[inline]
+    pub(crate) fn new(task: NonNull<Header>) -> Self {
         let depth = with(|outer| outer.depth + 1).unwrap_or(0);
-        let (scopes, scope) = (RefCell::new(scopes), Cell::new(ROOT));
+        let (scopes, scope) = (RefCell::default(), Cell::new(ROOT));
         Current { task, scopes, scope, waker: Cell::new(None), depth }
     }
 
@@ -110,8 +112,9 @@ impl Current {
         Entered { outer: CURRENT.with(|current| current.replace(self)) }
     }
 
-    pub(crate) fn into_scopes(self) -> Scopes {
-        self.scopes.into_inner()
+    #[inline]
+    pub(crate) fn scopes_mut(&mut self) -> &mut Scopes {
+        self.scopes.get_mut()
     }
 
     pub(crate) fn task(&self) -> TaskRef {

@@ -311,28 +311,28 @@ impl Header {
         })
     }
 
-    fn take_scopes(&self, passed: bool) -> Scopes {
+    #[inline]
+    fn take_scopes(&self, scopes: &mut Scopes, passed: bool) {
         self.tree.with_mut(|tree| {
             self.note.with_mut(|note| {
                 // SAFETY: called by the polling thread; polls wait for the short lock.
                 let (tree, note) = unsafe { (&mut *tree, &mut *note) };
-                Scopes::begin(std::mem::take(note), tree.take(), passed)
-            })
-        })
+                scopes.begin(note, tree, passed);
+            });
+        });
     }
 
     /// True: the one task that is awaited has been put where others can find it.
-    fn put_scopes(&self, scopes: Scopes) -> bool {
-        let (note, tree, noted) = scopes.end();
-        self.tree.with_mut(|place| {
-            // SAFETY: called by the polling thread, still RUNNING.
-            unsafe { *place = tree };
-        });
-        self.note.with_mut(|place| {
-            // SAFETY: as above; what was there was taken at the start of the poll.
-            unsafe { *place = note };
-        });
-        noted
+    #[inline]
+    fn put_scopes(&self, scopes: &mut Scopes) -> bool {
+        self.tree.with_mut(|tree| {
+            self.note.with_mut(|note| {
+                // SAFETY: called by the polling thread, still RUNNING; both places are empty
+                // since `take_scopes`.
+                let (tree, note) = unsafe { (&mut *tree, &mut *note) };
+                scopes.end(note, tree)
+            })
+        })
     }
 
     fn report_unseen(&self) {
@@ -493,7 +493,10 @@ impl Runnable {
 /// Ends a task that is RUNNING for this thread as cancelled.
 fn kill_running(raw: NonNull<Header>) {
     // SAFETY: the task is RUNNING, so the runtime's reference is there.
-    drop(unsafe { raw.as_ref() }.take_scopes(false));
+    let header = unsafe { raw.as_ref() };
+    let mut scopes = Scopes::default();
+    header.take_scopes(&mut scopes, false);
+    drop(scopes);
     clear_contained(raw, "the future of a task that was ended by force");
     complete(raw, Ending::Cancelled, None);
 }
@@ -503,21 +506,21 @@ fn poll_once(raw: NonNull<Header>, start: Start) {
     // SAFETY: the task is RUNNING for this thread, so the runtime's reference is there.
     let header = unsafe { raw.as_ref() };
     probe::polled(header.id);
-    let current = Current::new(raw, header.take_scopes(start.passed));
+    let mut current = Current::new(raw);
+    header.take_scopes(current.scopes_mut(), start.passed);
     // SAFETY: the guard is dropped two lines on, while `current` is still in its place.
     let entered = unsafe { current.enter() };
     let verdict = poll_scoped(raw, &current, start);
     drop(entered);
-    let scopes = current.into_scopes();
     let (ending, error) = match verdict {
-        Verdict::Pending => return suspend(raw, scopes),
+        Verdict::Pending => return suspend(raw, current.scopes_mut()),
         Verdict::Value => (Ending::Value, None),
         Verdict::Failed(error) => (Ending::Failed, Some(error)),
         Verdict::Cancelled(message) => {
             (Ending::Cancelled, message.map(|message| Error::cancelled(Some(message))))
         }
     };
-    drop(scopes);
+    drop(current);
     complete(raw, ending, error);
 }
 
@@ -560,7 +563,7 @@ fn panicked(header: &Header, payload: Box<dyn Any + Send>) -> Verdict {
 }
 
 /// The poll ended pending: the task sleeps, or goes on.
-fn suspend(raw: NonNull<Header>, scopes: Scopes) {
+fn suspend(raw: NonNull<Header>, scopes: &mut Scopes) {
     // SAFETY: as in `poll_once`, until `end_poll` below.
     let header = unsafe { raw.as_ref() };
     let noted = header.put_scopes(scopes);
