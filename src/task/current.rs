@@ -30,6 +30,8 @@ pub(crate) struct Current {
     scope: Cell<u32>,
     /// The waker it is polled with; `None`: the task's own.
     waker: Cell<Option<Identity>>,
+    /// The task woke itself: the end of the poll queues it, and its state word is not told.
+    woken: Cell<bool>,
     depth: u32,
 }
 
@@ -86,6 +88,20 @@ pub(crate) fn is_polling() -> bool {
     !CURRENT.with(Cell::get).is_null()
 }
 
+/// Notes that the task wakes itself, if it is the one that this thread is polling. Cheaper than the
+/// state word, where nobody else could do anything with it during the poll.
+#[inline]
+pub(crate) fn wakes_itself(task: &TaskRef) -> bool {
+    with(|current| {
+        let itself = current.is(task);
+        if itself {
+            current.woken.set(true);
+        }
+        itself
+    })
+    .unwrap_or(false)
+}
+
 /// While it lives, its poll is this thread's.
 pub(crate) struct Entered {
     outer: *const Current,
@@ -103,7 +119,8 @@ impl Current {
     pub(crate) fn new(task: NonNull<Header>) -> Self {
         let depth = with(|outer| outer.depth + 1).unwrap_or(0);
         let (scopes, scope) = (RefCell::default(), Cell::new(ROOT));
-        Current { task, scopes, scope, waker: Cell::new(None), depth }
+        let (waker, woken) = (Cell::new(None), Cell::new(false));
+        Current { task, scopes, scope, waker, woken, depth }
     }
 
     /// # Safety
@@ -115,6 +132,10 @@ impl Current {
     #[inline]
     pub(crate) fn scopes_mut(&mut self) -> &mut Scopes {
         self.scopes.get_mut()
+    }
+
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken.get()
     }
 
     pub(crate) fn task(&self) -> TaskRef {

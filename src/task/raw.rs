@@ -66,6 +66,8 @@ struct Vtable {
     /// Moves the value to where the pointer leads, an `Option<T>`.
     take: unsafe fn(NonNull<Header>, NonNull<()>),
     layout: Layout,
+    /// The value has a destructor.
+    drops_value: bool,
 }
 
 #[repr(C)]
@@ -179,6 +181,7 @@ impl<F: Future<Output: Outcome>> Table<F> {
         clear: clear::<F>,
         take: take::<F>,
         layout: Layout::new::<Cell<F>>(),
+        drops_value: std::mem::needs_drop::<<F::Output as Outcome>::Value>(),
     };
 }
 
@@ -506,22 +509,27 @@ fn poll_once(raw: NonNull<Header>, start: Start) {
     // SAFETY: the task is RUNNING for this thread, so the runtime's reference is there.
     let header = unsafe { raw.as_ref() };
     probe::polled(header.id);
-    let mut current = Current::new(raw);
-    header.take_scopes(current.scopes_mut(), start.passed);
-    // SAFETY: the guard is dropped two lines on, while `current` is still in its place.
-    let entered = unsafe { current.enter() };
-    let verdict = poll_scoped(raw, &current, start);
-    drop(entered);
-    let (ending, error) = match verdict {
-        Verdict::Pending => return suspend(raw, current.scopes_mut()),
-        Verdict::Value => (Ending::Value, None),
-        Verdict::Failed(error) => (Ending::Failed, Some(error)),
-        Verdict::Cancelled(message) => {
-            (Ending::Cancelled, message.map(|message| Error::cancelled(Some(message))))
+    let verdict = {
+        let mut current = Current::new(raw);
+        header.take_scopes(current.scopes_mut(), start.passed);
+        // SAFETY: the guard is dropped two lines on, while `current` is still in its place.
+        let entered = unsafe { current.enter() };
+        let verdict = poll_scoped(raw, &current, start);
+        drop(entered);
+        if matches!(verdict, Verdict::Pending) {
+            return suspend(raw, &mut current);
         }
+        verdict
     };
-    drop(current);
-    complete(raw, ending, error);
+    match verdict {
+        Verdict::Pending => unreachable!("it sleeps, or has been queued"),
+        Verdict::Value => complete(raw, Ending::Value, None),
+        Verdict::Failed(error) => complete(raw, Ending::Failed, Some(error)),
+        Verdict::Cancelled(message) => {
+            let error = message.map(|message| Error::cancelled(Some(message)));
+            complete(raw, Ending::Cancelled, error);
+        }
+    }
 }
 
 /// The poll itself, between what comes before and after it in the root scope.
@@ -563,11 +571,11 @@ fn panicked(header: &Header, payload: Box<dyn Any + Send>) -> Verdict {
 }
 
 /// The poll ended pending: the task sleeps, or goes on.
-fn suspend(raw: NonNull<Header>, scopes: &mut Scopes) {
+fn suspend(raw: NonNull<Header>, current: &mut Current) {
     // SAFETY: as in `poll_once`, until `end_poll` below.
     let header = unsafe { raw.as_ref() };
-    let noted = header.put_scopes(scopes);
-    match header.state.end_poll(noted) {
+    let noted = header.put_scopes(current.scopes_mut());
+    match header.state.end_poll(noted, current.is_woken()) {
         // From here on the task may run, and be freed, elsewhere.
         End::Idle => {}
         End::Requeue => schedule(raw, Why::Yielded),
@@ -587,13 +595,16 @@ fn suspend(raw: NonNull<Header>, scopes: &mut Scopes) {
 fn complete(raw: NonNull<Header>, mut ending: Ending, mut error: Option<Error>) {
     // SAFETY: the runtime's reference is there until `completed` says that it is released.
     let header = unsafe { raw.as_ref() };
-    if ending == Ending::Value && !header.state.has_handle() {
+    // A value that nobody will take, or that nobody need drop, does not hold the task.
+    let mut kept = ending == Ending::Value && header.vtable.drops_value;
+    if kept && !header.state.has_handle() {
         clear_contained(raw, "the value of a task");
+        kept = false;
     }
     let completed = loop {
         if ending == Ending::Value && !header.state.may_return() {
             clear_contained(raw, "the value of a task");
-            ending = Ending::Cancelled;
+            (ending, kept) = (Ending::Cancelled, false);
             error = take_message(header).map(|message| Error::cancelled(Some(message)));
         }
         report(header, ending, error.as_ref());
@@ -603,7 +614,7 @@ fn complete(raw: NonNull<Header>, mut ending: Ending, mut error: Option<Error>) 
             header.state.unlock();
             drop(former);
         }
-        if let Some(completed) = header.state.complete(ending, ending == Ending::Value) {
+        if let Some(completed) = header.state.complete(ending, kept) {
             break completed;
         }
     };

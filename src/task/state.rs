@@ -245,13 +245,14 @@ impl State {
         })
     }
 
-    /// The poll ended pending; `noted`: the header names the one task it awaits.
-    pub(crate) fn end_poll(&self, noted: bool) -> End {
+    /// The poll ended pending; `noted`: the header names the one task it awaits; `woken`: it woke
+    /// itself, which the word was not told.
+    pub(crate) fn end_poll(&self, noted: bool, woken: bool) -> End {
         self.step_unlocked(|now| {
             debug_assert_eq!(now & (RUNNING | DONE), RUNNING);
             let next = now & !RUNNING;
-            if now & SCHEDULED != 0 {
-                (next, End::Requeue)
+            if woken || now & SCHEDULED != 0 {
+                (next | SCHEDULED, End::Requeue)
             } else if now & CANCEL == 0 {
                 (if noted { next | NOTE } else { next }, End::Idle)
             } else if noted {
