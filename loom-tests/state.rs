@@ -9,7 +9,7 @@ use crate::task::state::{End, Ending, Request, Start, State, Wake};
 fn idle() -> State {
     let state = State::scheduled();
     let _ = state.start_poll();
-    assert_eq!(state.end_poll(false, false), End::Idle);
+    assert_eq!(state.end_poll(false), End::Idle);
     state
 }
 
@@ -60,7 +60,7 @@ fn racing_wakes_queue_the_task_once() {
 #[test]
 fn a_wake_during_the_end_of_a_poll_is_not_lost() {
     explore(|| {
-        let (_, end, wake) = both(running(), |state| state.end_poll(false, false), State::wake);
+        let (_, end, wake) = both(running(), |state| state.end_poll(false), State::wake);
         assert_ne!(end == End::Requeue, wake == Wake::Queue, "queued exactly once");
     });
 }
@@ -70,7 +70,7 @@ fn a_wake_during_the_end_of_a_poll_is_not_lost() {
 #[test]
 fn a_request_during_the_end_of_a_poll_is_delivered_next() {
     explore(|| {
-        let (state, end, queue) = both(running(), |state| state.end_poll(false, false), ask);
+        let (state, end, queue) = both(running(), |state| state.end_poll(false), ask);
         assert_ne!(end == End::Requeue, queue == Some(true), "queued exactly once");
         assert!(state.start_poll().armed);
         assert_eq!(state.requests(), 1);
@@ -135,7 +135,7 @@ fn a_mark_is_taken_back_or_delivered() {
         let (state, start, left) = both(state, State::start_poll, State::uncancel);
         assert_eq!((left, state.requests()), (0, 0));
         let _ = start.armed;
-        assert_eq!(state.end_poll(false, false), End::Idle, "nothing of it is left");
+        assert_eq!(state.end_poll(false), End::Idle, "nothing of it is left");
     });
 }
 
@@ -151,7 +151,7 @@ fn requests_are_counted() {
             assert_eq!(thread.join().unwrap(), Some(false));
         }
         assert_eq!(state.uncancel(), 1);
-        assert_eq!(state.end_poll(false, false), End::Requeue);
+        assert_eq!(state.end_poll(false), End::Requeue);
         assert!(state.start_poll().armed);
     });
 }

@@ -163,7 +163,7 @@ impl Builder {
             engine.expect_worker();
             let started = thread::Builder::new()
                 .name(name)
-                .spawn(move || on_thread.work(number, body));
+                .spawn(move || Engine::work(on_thread, number, body));
             match started {
                 Ok(thread) => engine.worker_started(thread),
                 Err(error) => {

@@ -90,10 +90,10 @@ impl Engine {
     // ---- threads ---------------------------------------------------------------------------
 
     /// What the thread of worker `number` does, from its start to its end.
-    pub(crate) fn work(self: Arc<Self>, number: usize, worker: crate::scheduler::Worker) {
-        let _returns = Returns(self.clone());
-        let _current = Handle::threads(self.clone()).enter();
-        let _home = Home::enter(&self.homes[number]);
+    pub(crate) fn work(engine: Arc<Self>, number: usize, worker: crate::scheduler::Worker) {
+        let _returns = Returns(engine.clone());
+        let _current = Handle::threads(engine.clone()).enter();
+        let _home = Home::enter(&engine.homes[number]);
         worker.run();
     }
 

@@ -575,7 +575,11 @@ fn suspend(raw: NonNull<Header>, current: &mut Current) {
     // SAFETY: as in `poll_once`, until `end_poll` below.
     let header = unsafe { raw.as_ref() };
     let noted = header.put_scopes(current.scopes_mut());
-    match header.state.end_poll(noted, current.is_woken()) {
+    if current.is_woken() {
+        // It stays RUNNING while it is queued, which says the same to everybody else: not idle.
+        return schedule(raw, Why::Yielded);
+    }
+    match header.state.end_poll(noted) {
         // From here on the task may run, and be freed, elsewhere.
         End::Idle => {}
         End::Requeue => schedule(raw, Why::Yielded),
