@@ -231,12 +231,16 @@ impl Current {
 
     /// The root was polled: what does the task come to?
     pub(crate) fn judge(&self, polled: Poll<Result<()>>) -> Verdict {
-        let remains = self.scopes(|scopes| scopes.settle(ROOT));
-        self.dispose(remains);
-        if self.scopes(|scopes| scopes.take_unwind(ROOT)) {
-            return self.cancelled();
+        // Most polls have to do with no scope and no request.
+        let mut owed = false;
+        if !self.scopes(|scopes| scopes.is_plain()) {
+            let remains = self.scopes(|scopes| scopes.settle(ROOT));
+            self.dispose(remains);
+            if self.scopes(|scopes| scopes.take_unwind(ROOT)) {
+                return self.cancelled();
+            }
+            owed = self.scopes(|scopes| scopes.is_owed_below(ROOT));
         }
-        let owed = self.scopes(|scopes| scopes.is_owed_below(ROOT));
         match polled {
             Poll::Ready(Err(error)) if error.is_cancelled() => {
                 Verdict::Cancelled(error.into_message())

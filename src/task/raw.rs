@@ -428,7 +428,9 @@ impl TaskRef {
             Some(true) => free(this.0),
             Some(false) => {}
             None => {
-                clear_contained(this.0, "the value of a task");
+                if header.vtable.drops_value {
+                    clear_contained(this.0, "the value of a task");
+                }
                 drop(ManuallyDrop::into_inner(this));
             }
         }

@@ -192,6 +192,12 @@ impl Scopes {
         noted
     }
 
+    /// There is no scope but the root, nobody asks it for anything, and it awaited no task before.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.tree.is_none() && self.root.flags == 0 && matches!(self.root.before, Note::None)
+    }
+
     fn entry(&mut self, scope: u32) -> &mut Entry {
         match (scope, &mut self.tree) {
             (ROOT, _) => &mut self.root,

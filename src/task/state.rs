@@ -6,7 +6,7 @@
 //! | bits   | name      | set by          | cleared by     | while set                          |
 //! |--------|-----------|-----------------|----------------|------------------------------------|
 //! | 0      | SCHEDULED | spawn, wake     | start of poll  | queued, or will be after the poll  |
-//! | 1      | RUNNING   | start of poll   | end of poll    | one thread owns the future, or who queued it after it woke itself |
+//! | 1      | RUNNING   | start of poll   | end of poll    | one thread owns the future, or it woke itself and is queued |
 //! | 2      | DONE      | last poll ends  | never          | future gone, result stored         |
 //! | 3      | CANCEL    | cancel          | start of poll, or uncancel to 0 before COMMITTED | the next poll is armed |
 //! | 4      | COMMITTED | cancel, if idle; end of poll, if marked | start of poll | uncancel cannot take it back |
