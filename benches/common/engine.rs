@@ -65,11 +65,11 @@ pub(crate) trait Engine: Send + Sync + Sized + 'static {
     /// Connects.
     fn connect(address: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Fills `buffer`, or fails at the end of the stream.
-    fn read_exact(
+    /// Reads what is there, once something is; zero at the end of the stream.
+    fn read(
         stream: &mut Self::Stream,
         buffer: &mut [u8],
-    ) -> impl Future<Output = io::Result<()>> + Send;
+    ) -> impl Future<Output = io::Result<usize>> + Send;
 
     /// Writes all of `bytes`.
     fn write_all(

@@ -127,8 +127,8 @@ impl Engine for Smol {
         Ok(stream)
     }
 
-    async fn read_exact(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<()> {
-        stream.read_exact(buffer).await
+    async fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+        stream.read(buffer).await
     }
 
     async fn write_all(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {

@@ -42,8 +42,8 @@ pub(crate) trait Workload {
 #[derive(Debug)]
 struct Row {
     group: Group,
-    /// tokio's and smol's time divided by filch's.
-    ratios: [Option<f64>; 2],
+    /// tokio's and smol's time, and tokio's CPU time, divided by filch's.
+    ratios: [Option<f64>; 3],
 }
 
 /// All rows so far, printed as they come.
@@ -62,17 +62,18 @@ impl Report {
     fn print_head(&self) {
         println!("two spinning threads do {:.2} times the work of one", cores());
         println!(
-            "ns per operation [of CPU], medians of {} rounds; x: times filch",
+            "ns per operation [of CPU], medians of {} rounds; x: how many times filch's",
             self.options.rounds
         );
         println!(
-            "{:<16} {:>18} {:>18} {:>18} {:>7} {:>7} {:>6}",
+            "{:<16} {:>18} {:>18} {:>18} {:>7} {:>7} {:>7} {:>5}",
             "row",
             Filch::NAME,
             Tokio::NAME,
             Smol::NAME,
             "tokio x",
             "smol x",
+            "CPU x",
             "cores"
         );
     }
@@ -136,10 +137,11 @@ impl Report {
 
     fn print<W: Workload>(&mut self, samples: [&[Sample]; 3], seen: &[f64]) {
         let cells = samples.map(cell);
-        let ratios = [1, 2].map(|other| ratio(samples, other));
-        let [tokio, smol] = ratios.map(times);
+        let wall = |other: usize| ratio(samples[other], samples[0], |sample| sample.wall);
+        let ratios = [wall(1), wall(2), ratio(samples[1], samples[0], |sample| sample.cpu)];
+        let [tokio, smol, cpu] = ratios.map(times);
         println!(
-            "{:<16} {:>18} {:>18} {:>18} {tokio:>7} {smol:>7} {:>6.2}",
+            "{:<16} {:>18} {:>18} {:>18} {tokio:>7} {smol:>7} {cpu:>7} {:>5.2}",
             W::NAME,
             cells[0],
             cells[1],
@@ -156,9 +158,9 @@ impl Report {
             let mean = |other: usize| {
                 geometric_mean(rows.iter().filter_map(|row| row.ratios[other]).collect())
             };
-            let [tokio, smol] = [mean(0), mean(1)].map(times);
+            let [tokio, smol, cpu] = [mean(0), mean(1), mean(2)].map(times);
             if !rows.is_empty() {
-                println!("{:<16} {name:>56} {tokio:>7} {smol:>7}", "geometric mean");
+                println!("{:<16} {name:>56} {tokio:>7} {smol:>7} {cpu:>7}", "geometric mean");
             }
         }
     }
@@ -174,10 +176,10 @@ fn cell(samples: &[Sample]) -> String {
     format!("{wall:.digits$} [{cpu:.digits$}]")
 }
 
-/// The median over rounds of another runtime's time by filch's in the same round.
-fn ratio(samples: [&[Sample]; 3], other: usize) -> Option<f64> {
-    let rounds = samples[other].iter().zip(samples[0]);
-    let ratios: Vec<f64> = rounds.map(|(other, ours)| other.wall / ours.wall).collect();
+/// The median over rounds of another runtime's cost by filch's in the same round.
+fn ratio(theirs: &[Sample], ours: &[Sample], cost: fn(&Sample) -> f64) -> Option<f64> {
+    let rounds = theirs.iter().zip(ours);
+    let ratios: Vec<f64> = rounds.map(|(theirs, ours)| cost(theirs) / cost(ours)).collect();
     (!ratios.is_empty()).then(|| median(ratios))
 }
 

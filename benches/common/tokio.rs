@@ -102,8 +102,8 @@ impl Engine for Tokio {
         Ok(stream)
     }
 
-    async fn read_exact(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<()> {
-        stream.read_exact(buffer).await.map(drop)
+    async fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+        stream.read(buffer).await
     }
 
     async fn write_all(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {

@@ -17,6 +17,8 @@ pin_project! {
         timer: Timer,
         // The runtime whose timers it stands in; `None` while it stands in none.
         runtime: Option<Handle>,
+        // The waker that the timer was given, which keeps what this names while it is armed.
+        waker: Identity,
     }
 
     impl PinnedDrop for Alarm {
@@ -26,9 +28,16 @@ pin_project! {
     }
 }
 
+/// Which waker it is: the addresses of its data and its functions, to be compared only.
+type Identity = (usize, usize);
+
+fn identity(waker: &Waker) -> Identity {
+    (waker.data().addr(), std::ptr::from_ref(waker.vtable()).addr())
+}
+
 impl Alarm {
     pub(crate) fn new() -> Self {
-        Alarm { timer: Timer::new(), runtime: None }
+        Alarm { timer: Timer::new(), runtime: None, waker: (0, 0) }
     }
 
     /// Sets the alarm, anew if it was set; `waker` is woken at `at`, once.
@@ -38,14 +47,20 @@ impl Alarm {
     pub(crate) fn arm(mut self: Pin<&mut Self>, at: Instant, waker: &Waker) {
         self.as_mut().disarm();
         let mut this = self.project();
+        *this.waker = identity(waker);
         let runtime = this.runtime.insert(Handle::current());
         runtime.arm(this.timer.as_mut().as_ref(), at, waker.clone());
     }
 
     /// Has somebody else be woken.
+    #[inline]
     pub(crate) fn update_waker(self: Pin<&mut Self>, waker: &Waker) {
         let this = self.project();
-        if let Some(runtime) = this.runtime {
+        // Nearly always it is the same one, and the timer's lock is spared.
+        if *this.waker != identity(waker)
+            && let Some(runtime) = this.runtime
+        {
+            *this.waker = identity(waker);
             runtime.timers().update_waker(this.timer.as_ref(), waker);
         }
     }

@@ -179,6 +179,6 @@ impl Builder {
 
 impl Handle {
     pub(crate) fn threads(engine: Arc<Engine>) -> Self {
-        Handle(crate::runtime::handle::Which::Threads(engine))
+        Handle(Arc::new(crate::runtime::handle::Which::Threads(engine)))
     }
 }

@@ -140,6 +140,8 @@ impl Engine {
             // They are in their last lines; what a thread-local's destructor does is not ours.
             threads.into_iter().for_each(|thread| drop(thread.join()));
         }
+        // Who still waits for a socket is another runtime's, or is dropped next.
+        self.reactor.close();
         self.kill_all();
         let left = self.blocking.shut_down(grace.min(Duration::from_secs(1)));
         if left > 0 {

@@ -38,10 +38,12 @@ thread_local! {
 /// ```
 #[derive(Clone)]
 #[doc(alias("loop", "asyncio.get_running_loop"))]
-pub struct Handle(pub(crate) Which);
+pub struct Handle(pub(crate) Arc<Which>);
 
 /// The two engines.
-#[derive(Clone)]
+///
+/// Each worker's thread counts the references to its own `Which`: timers hold one each, and a count
+/// that all workers share would be what they wait for.
 pub(crate) enum Which {
     Threads(Arc<Engine>),
     Sim(Arc<World>),
@@ -102,7 +104,7 @@ impl Handle {
     /// Returns the runtime's unfinished tasks, in the order of their ids.
     #[doc(alias = "asyncio.all_tasks")]
     pub fn all_tasks(&self) -> Vec<TaskRef> {
-        match &self.0 {
+        match &*self.0 {
             Which::Threads(engine) => engine.live(),
             Which::Sim(world) => world.live(),
         }
@@ -110,7 +112,7 @@ impl Handle {
 
     /// Returns how many threads run the tasks: one in a simulation.
     pub fn workers(&self) -> usize {
-        match &self.0 {
+        match &*self.0 {
             Which::Threads(engine) => engine.workers(),
             Which::Sim(_) => 1,
         }
@@ -118,28 +120,28 @@ impl Handle {
 
     /// This thread's home in this runtime, or the one that all other threads share.
     pub(crate) fn home(&self) -> &Home {
-        match &self.0 {
+        match &*self.0 {
             Which::Threads(engine) => engine.home(),
             Which::Sim(world) => world.home(),
         }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        match &self.0 {
+        match &*self.0 {
             Which::Threads(engine) => engine.is_closed(),
             Which::Sim(world) => world.is_closed(),
         }
     }
 
     pub(crate) fn arm(&self, timer: Pin<&Timer>, at: Instant, waker: Waker) {
-        match &self.0 {
+        match &*self.0 {
             Which::Threads(engine) => engine.shared().arm(timer, at, waker),
             Which::Sim(world) => world.arm(timer, at, waker),
         }
     }
 
     pub(crate) fn timers(&self) -> &Timers {
-        match &self.0 {
+        match &*self.0 {
             Which::Threads(engine) => engine.shared().timers(),
             Which::Sim(world) => world.timers(),
         }
@@ -147,7 +149,7 @@ impl Handle {
 
     /// What sockets are registered with.
     pub(crate) fn reactor(&self) -> io::Result<&Arc<Reactor>> {
-        match &self.0 {
+        match &*self.0 {
             Which::Threads(engine) => Ok(engine.reactor()),
             Which::Sim(_) => {
                 Err(io::Error::new(io::ErrorKind::Unsupported, "a simulation has no sockets yet"))
@@ -163,8 +165,8 @@ impl Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let engine = match &self.0 {
-            Which::Threads(engine) => "threads",
+        let engine = match &*self.0 {
+            Which::Threads(_) => "threads",
             Which::Sim(_) => "simulation",
         };
         f.debug_tuple("Handle").field(&engine).finish()

@@ -132,7 +132,7 @@ impl Runtime {
     }
 
     fn engine(&self) -> &Arc<Engine> {
-        match &self.handle.0 {
+        match &*self.handle.0 {
             Which::Threads(engine) => engine,
             Which::Sim(_) => unreachable!("a runtime has threads"),
         }

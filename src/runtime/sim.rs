@@ -63,7 +63,7 @@ where
     assert!(!current::is_polling(), "a task cannot run a simulation: use a plain thread");
     let clock = VirtualClock::enter();
     let world = Arc::new(World::new(seed));
-    let _entered = Handle(Which::Sim(world.clone())).enter();
+    let _entered = Handle(Arc::new(Which::Sim(world.clone()))).enter();
     let location = Location::caller();
     // SAFETY: the task is polled and dropped on this thread only, by `world` below, and it has
     // ended, at the latest by `kill`, before this call and all that `main` borrows do.

@@ -101,7 +101,7 @@ where
 {
     fn submit(&mut self, work: F) -> Result<()> {
         let runtime = Handle::current();
-        let Which::Threads(engine) = &runtime.0 else {
+        let Which::Threads(engine) = &*runtime.0 else {
             self.slot.lock().result = Some(contained(work));
             return Ok(());
         };
@@ -149,7 +149,7 @@ impl<F, T> Unpin for ToThread<F, T> {}
 impl<F, T> Drop for ToThread<F, T> {
     fn drop(&mut self) {
         let Some((runtime, ticket)) = self.queued.take() else { return };
-        if let Which::Threads(engine) = &runtime.0 {
+        if let Which::Threads(engine) = &*runtime.0 {
             drop(engine.blocking().withdraw(ticket));
         }
         let waker = self.slot.lock().waker.take();

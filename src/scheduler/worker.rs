@@ -113,6 +113,10 @@ impl<'a> Turn<'a> {
             let care = self.tick.wrapping_sub(self.next_care) as i32 >= 0;
             let task = if care { self.care() } else { None };
             if let Some(task) = task.or_else(|| self.take()).or_else(|| self.search()) {
+                if self.searching {
+                    // Wherever the task came from: nobody is woken while somebody searches.
+                    self.found();
+                }
                 self.go_on();
                 task.run();
             } else {
@@ -188,7 +192,6 @@ impl<'a> Turn<'a> {
         while !self.shared.is_stopped() {
             if let Some(task) = self.look_around(now, round) {
                 self.cared = now;
-                self.found();
                 return Some(task);
             }
             now = Instant::now();

@@ -30,6 +30,8 @@ pub(crate) struct Current {
     scope: Cell<u32>,
     /// The waker it is polled with; `None`: the task's own.
     waker: Cell<Option<Identity>>,
+    /// The task woke itself: the end of the poll queues it, and its state word is not told.
+    woken: Cell<bool>,
     depth: u32,
 }
 
@@ -86,6 +88,20 @@ pub(crate) fn is_polling() -> bool {
     !CURRENT.with(Cell::get).is_null()
 }
 
+/// Notes that the task wakes itself, if it is the one that this thread is polling. Cheaper than the
+/// state word, where nobody else could do anything with it during the poll.
+#[inline]
+pub(crate) fn wakes_itself(task: &TaskRef) -> bool {
+    with(|current| {
+        let itself = current.is(task);
+        if itself {
+            current.woken.set(true);
+        }
+        itself
+    })
+    .unwrap_or(false)
+}
+
 /// While it lives, its poll is this thread's.
 pub(crate) struct Entered {
     outer: *const Current,
@@ -98,10 +114,13 @@ impl Drop for Entered {
 }
 
 impl Current {
-    pub(crate) fn new(task: NonNull<Header>, scopes: Scopes) -> Self {
+    /// A poll without scopes; those of the task are moved in before it begins.
+    #[inline]
+    pub(crate) fn new(task: NonNull<Header>) -> Self {
         let depth = with(|outer| outer.depth + 1).unwrap_or(0);
-        let (scopes, scope) = (RefCell::new(scopes), Cell::new(ROOT));
-        Current { task, scopes, scope, waker: Cell::new(None), depth }
+        let (scopes, scope) = (RefCell::default(), Cell::new(ROOT));
+        let (waker, woken) = (Cell::new(None), Cell::new(false));
+        Current { task, scopes, scope, waker, woken, depth }
     }
 
     /// # Safety
@@ -110,8 +129,13 @@ impl Current {
         Entered { outer: CURRENT.with(|current| current.replace(self)) }
     }
 
-    pub(crate) fn into_scopes(self) -> Scopes {
-        self.scopes.into_inner()
+    #[inline]
+    pub(crate) fn scopes_mut(&mut self) -> &mut Scopes {
+        self.scopes.get_mut()
+    }
+
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken.get()
     }
 
     pub(crate) fn task(&self) -> TaskRef {
@@ -207,12 +231,16 @@ impl Current {
 
     /// The root was polled: what does the task come to?
     pub(crate) fn judge(&self, polled: Poll<Result<()>>) -> Verdict {
-        let remains = self.scopes(|scopes| scopes.settle(ROOT));
-        self.dispose(remains);
-        if self.scopes(|scopes| scopes.take_unwind(ROOT)) {
-            return self.cancelled();
+        // Most polls have to do with no scope and no request.
+        let mut owed = false;
+        if !self.scopes(|scopes| scopes.is_plain()) {
+            let remains = self.scopes(|scopes| scopes.settle(ROOT));
+            self.dispose(remains);
+            if self.scopes(|scopes| scopes.take_unwind(ROOT)) {
+                return self.cancelled();
+            }
+            owed = self.scopes(|scopes| scopes.is_owed_below(ROOT));
         }
-        let owed = self.scopes(|scopes| scopes.is_owed_below(ROOT));
         match polled {
             Poll::Ready(Err(error)) if error.is_cancelled() => {
                 Verdict::Cancelled(error.into_message())

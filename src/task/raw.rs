@@ -66,6 +66,8 @@ struct Vtable {
     /// Moves the value to where the pointer leads, an `Option<T>`.
     take: unsafe fn(NonNull<Header>, NonNull<()>),
     layout: Layout,
+    /// The value has a destructor.
+    drops_value: bool,
 }
 
 #[repr(C)]
@@ -179,6 +181,7 @@ impl<F: Future<Output: Outcome>> Table<F> {
         clear: clear::<F>,
         take: take::<F>,
         layout: Layout::new::<Cell<F>>(),
+        drops_value: std::mem::needs_drop::<<F::Output as Outcome>::Value>(),
     };
 }
 
@@ -311,28 +314,28 @@ impl Header {
         })
     }
 
-    fn take_scopes(&self, passed: bool) -> Scopes {
+    #[inline]
+    fn take_scopes(&self, scopes: &mut Scopes, passed: bool) {
         self.tree.with_mut(|tree| {
             self.note.with_mut(|note| {
                 // SAFETY: called by the polling thread; polls wait for the short lock.
                 let (tree, note) = unsafe { (&mut *tree, &mut *note) };
-                Scopes::begin(std::mem::take(note), tree.take(), passed)
-            })
-        })
+                scopes.begin(note, tree, passed);
+            });
+        });
     }
 
     /// True: the one task that is awaited has been put where others can find it.
-    fn put_scopes(&self, scopes: Scopes) -> bool {
-        let (note, tree, noted) = scopes.end();
-        self.tree.with_mut(|place| {
-            // SAFETY: called by the polling thread, still RUNNING.
-            unsafe { *place = tree };
-        });
-        self.note.with_mut(|place| {
-            // SAFETY: as above; what was there was taken at the start of the poll.
-            unsafe { *place = note };
-        });
-        noted
+    #[inline]
+    fn put_scopes(&self, scopes: &mut Scopes) -> bool {
+        self.tree.with_mut(|tree| {
+            self.note.with_mut(|note| {
+                // SAFETY: called by the polling thread, still RUNNING; both places are empty
+                // since `take_scopes`.
+                let (tree, note) = unsafe { (&mut *tree, &mut *note) };
+                scopes.end(note, tree)
+            })
+        })
     }
 
     fn report_unseen(&self) {
@@ -425,7 +428,9 @@ impl TaskRef {
             Some(true) => free(this.0),
             Some(false) => {}
             None => {
-                clear_contained(this.0, "the value of a task");
+                if header.vtable.drops_value {
+                    clear_contained(this.0, "the value of a task");
+                }
                 drop(ManuallyDrop::into_inner(this));
             }
         }
@@ -493,7 +498,10 @@ impl Runnable {
 /// Ends a task that is RUNNING for this thread as cancelled.
 fn kill_running(raw: NonNull<Header>) {
     // SAFETY: the task is RUNNING, so the runtime's reference is there.
-    drop(unsafe { raw.as_ref() }.take_scopes(false));
+    let header = unsafe { raw.as_ref() };
+    let mut scopes = Scopes::default();
+    header.take_scopes(&mut scopes, false);
+    drop(scopes);
     clear_contained(raw, "the future of a task that was ended by force");
     complete(raw, Ending::Cancelled, None);
 }
@@ -503,22 +511,27 @@ fn poll_once(raw: NonNull<Header>, start: Start) {
     // SAFETY: the task is RUNNING for this thread, so the runtime's reference is there.
     let header = unsafe { raw.as_ref() };
     probe::polled(header.id);
-    let current = Current::new(raw, header.take_scopes(start.passed));
-    // SAFETY: the guard is dropped two lines on, while `current` is still in its place.
-    let entered = unsafe { current.enter() };
-    let verdict = poll_scoped(raw, &current, start);
-    drop(entered);
-    let scopes = current.into_scopes();
-    let (ending, error) = match verdict {
-        Verdict::Pending => return suspend(raw, scopes),
-        Verdict::Value => (Ending::Value, None),
-        Verdict::Failed(error) => (Ending::Failed, Some(error)),
-        Verdict::Cancelled(message) => {
-            (Ending::Cancelled, message.map(|message| Error::cancelled(Some(message))))
+    let verdict = {
+        let mut current = Current::new(raw);
+        header.take_scopes(current.scopes_mut(), start.passed);
+        // SAFETY: the guard is dropped two lines on, while `current` is still in its place.
+        let entered = unsafe { current.enter() };
+        let verdict = poll_scoped(raw, &current, start);
+        drop(entered);
+        if matches!(verdict, Verdict::Pending) {
+            return suspend(raw, &mut current);
         }
+        verdict
     };
-    drop(scopes);
-    complete(raw, ending, error);
+    match verdict {
+        Verdict::Pending => unreachable!("it sleeps, or has been queued"),
+        Verdict::Value => complete(raw, Ending::Value, None),
+        Verdict::Failed(error) => complete(raw, Ending::Failed, Some(error)),
+        Verdict::Cancelled(message) => {
+            let error = message.map(|message| Error::cancelled(Some(message)));
+            complete(raw, Ending::Cancelled, error);
+        }
+    }
 }
 
 /// The poll itself, between what comes before and after it in the root scope.
@@ -560,10 +573,14 @@ fn panicked(header: &Header, payload: Box<dyn Any + Send>) -> Verdict {
 }
 
 /// The poll ended pending: the task sleeps, or goes on.
-fn suspend(raw: NonNull<Header>, scopes: Scopes) {
+fn suspend(raw: NonNull<Header>, current: &mut Current) {
     // SAFETY: as in `poll_once`, until `end_poll` below.
     let header = unsafe { raw.as_ref() };
-    let noted = header.put_scopes(scopes);
+    let noted = header.put_scopes(current.scopes_mut());
+    if current.is_woken() {
+        // It stays RUNNING while it is queued, which says the same to everybody else: not idle.
+        return schedule(raw, Why::Yielded);
+    }
     match header.state.end_poll(noted) {
         // From here on the task may run, and be freed, elsewhere.
         End::Idle => {}
@@ -584,13 +601,16 @@ fn suspend(raw: NonNull<Header>, scopes: Scopes) {
 fn complete(raw: NonNull<Header>, mut ending: Ending, mut error: Option<Error>) {
     // SAFETY: the runtime's reference is there until `completed` says that it is released.
     let header = unsafe { raw.as_ref() };
-    if ending == Ending::Value && !header.state.has_handle() {
+    // A value that nobody will take, or that nobody need drop, does not hold the task.
+    let mut kept = ending == Ending::Value && header.vtable.drops_value;
+    if kept && !header.state.has_handle() {
         clear_contained(raw, "the value of a task");
+        kept = false;
     }
     let completed = loop {
         if ending == Ending::Value && !header.state.may_return() {
             clear_contained(raw, "the value of a task");
-            ending = Ending::Cancelled;
+            (ending, kept) = (Ending::Cancelled, false);
             error = take_message(header).map(|message| Error::cancelled(Some(message)));
         }
         report(header, ending, error.as_ref());
@@ -600,7 +620,7 @@ fn complete(raw: NonNull<Header>, mut ending: Ending, mut error: Option<Error>) 
             header.state.unlock();
             drop(former);
         }
-        if let Some(completed) = header.state.complete(ending, ending == Ending::Value) {
+        if let Some(completed) = header.state.complete(ending, kept) {
             break completed;
         }
     };

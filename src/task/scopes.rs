@@ -152,36 +152,50 @@ pub(crate) struct Remains {
 impl Scopes {
     /// Begins a poll: takes over what the header kept. `passed`: a request went through the
     /// published note.
-    pub(crate) fn begin(note: Note, tree: Option<Box<Tree>>, passed: bool) -> Self {
-        let root = Entry { before: note, ..Entry::default() };
-        let mut scopes = Scopes { root, tree, message: None, absorbing: false };
-        let published = scopes.tree.as_mut().and_then(|tree| tree.published.take());
+    ///
+    /// In place, and nothing is moved that is not there: this is part of every poll.
+    #[inline]
+    pub(crate) fn begin(&mut self, note: &mut Note, tree: &mut Option<Box<Tree>>, passed: bool) {
+        if !matches!(note, Note::None) {
+            self.root.before = std::mem::take(note);
+        }
+        let mut published = None;
+        if let Some(mut tree) = tree.take() {
+            published = tree.published.take();
+            self.root.children = tree.under_root;
+            self.tree = Some(tree);
+        }
         if passed {
             match published {
-                Some(leaf) => scopes.entry(leaf).note.carry_task(),
-                None => scopes.root.before.carry_task(),
+                Some(leaf) => self.entry(leaf).note.carry_task(),
+                None => self.root.before.carry_task(),
             }
         }
-        scopes.root.children = scopes.tree.as_ref().map_or(0, |tree| tree.under_root);
-        scopes
     }
 
-    /// Ends a poll that stays pending. The third: the task's one leaf has a note to publish.
-    pub(crate) fn end(mut self) -> (Note, Option<Box<Tree>>, bool) {
-        let noted = match &mut self.tree {
-            Some(tree) if self.root.children > 0 => {
-                tree.under_root = self.root.children;
-                tree.published = tree.single_noted_leaf();
-                tree.published.is_some()
+    /// Ends a poll that stays pending: what the header is to keep goes there. True: the task's one
+    /// leaf has a note to publish.
+    #[inline]
+    pub(crate) fn end(&mut self, note: &mut Note, tree: &mut Option<Box<Tree>>) -> bool {
+        let mut noted = self.root.note.target().is_some();
+        if let Some(mut own) = self.tree.take() {
+            own.under_root = self.root.children;
+            if self.root.children > 0 {
+                own.published = own.single_noted_leaf();
+                noted = own.published.is_some();
             }
-            tree => {
-                if let Some(tree) = tree {
-                    tree.under_root = 0;
-                }
-                self.root.note.target().is_some()
-            }
-        };
-        (self.root.note, self.tree, noted)
+            *tree = Some(own);
+        }
+        if !matches!(self.root.note, Note::None) {
+            *note = std::mem::take(&mut self.root.note);
+        }
+        noted
+    }
+
+    /// There is no scope but the root, nobody asks it for anything, and it awaited no task before.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.tree.is_none() && self.root.flags == 0 && matches!(self.root.before, Note::None)
     }
 
     fn entry(&mut self, scope: u32) -> &mut Entry {

@@ -6,7 +6,7 @@
 //! | bits   | name      | set by          | cleared by     | while set                          |
 //! |--------|-----------|-----------------|----------------|------------------------------------|
 //! | 0      | SCHEDULED | spawn, wake     | start of poll  | queued, or will be after the poll  |
-//! | 1      | RUNNING   | start of poll   | end of poll    | one thread owns the future         |
+//! | 1      | RUNNING   | start of poll   | end of poll    | one thread owns the future, or it woke itself and is queued |
 //! | 2      | DONE      | last poll ends  | never          | future gone, result stored         |
 //! | 3      | CANCEL    | cancel          | start of poll, or uncancel to 0 before COMMITTED | the next poll is armed |
 //! | 4      | COMMITTED | cancel, if idle; end of poll, if marked | start of poll | uncancel cannot take it back |
@@ -224,7 +224,7 @@ impl State {
     /// A worker takes the task from a queue and polls it.
     pub(crate) fn start_poll(&self) -> Start {
         self.step_unlocked(|now| {
-            debug_assert_eq!(now & (SCHEDULED | RUNNING | DONE), SCHEDULED);
+            debug_assert!(now & (SCHEDULED | RUNNING) != 0 && now & DONE == 0);
             let next = now & !(SCHEDULED | CANCEL | COMMITTED | NOTE | PASSED | GONE | HERE) | RUNNING;
             let start = Start {
                 armed: now & CANCEL != 0,
@@ -246,6 +246,8 @@ impl State {
     }
 
     /// The poll ended pending; `noted`: the header names the one task it awaits.
+    ///
+    /// Not called if the task woke itself: it is queued at once, and RUNNING until its next poll.
     pub(crate) fn end_poll(&self, noted: bool) -> End {
         self.step_unlocked(|now| {
             debug_assert_eq!(now & (RUNNING | DONE), RUNNING);

@@ -7,6 +7,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
+use crate::task::current;
 use crate::task::raw::{Header, TaskRef};
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, release);
@@ -41,12 +42,19 @@ unsafe fn wake(data: *const ()) {
     // SAFETY: a waker holds a reference, which this call takes over.
     let task = ManuallyDrop::into_inner(unsafe { reference(data) });
     // The reference goes last: it keeps the task's home alive while the task may already end.
-    task.wake();
+    wake_task(&task);
 }
 
 unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: a waker holds a reference.
-    unsafe { reference(data) }.wake();
+    let task = unsafe { reference(data) };
+    wake_task(&task);
+}
+
+fn wake_task(task: &TaskRef) {
+    if !current::wakes_itself(task) {
+        task.wake();
+    }
 }
 
 unsafe fn release(data: *const ()) {
