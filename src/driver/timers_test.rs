@@ -250,3 +250,41 @@ fn any_program_fires_what_a_sorted_set_would() {
         nodes.iter().for_each(|node| all.disarm(node.as_ref()));
     }
 }
+
+/// Two threads arm and disarm, a third one lets time pass and fires: nothing is lost or doubled.
+#[test]
+fn threads_agree_on_every_timer() {
+    let steps = if cfg!(miri) { 100 } else { 50_000 };
+    let all = Timers::new(1);
+    let (now, over) = (AtomicU64::new(0), AtomicUsize::new(0));
+    let work = |slot: usize| {
+        let mut random = fastrand::Rng::with_seed(slot as u64);
+        let nodes = timers(64);
+        let count = Arc::new(Count::default());
+        let mut fired = 0;
+        for _ in 0..steps {
+            let node = nodes[random.usize(..nodes.len())].as_ref();
+            all.disarm(node);
+            fired += usize::from(node.fired());
+            let moment = now.load(Ordering::Relaxed) + up_to(&mut random, 36);
+            all.arm(slot, node, at(moment), Waker::from(count.clone()));
+        }
+        nodes.iter().for_each(|node| {
+            all.disarm(node.as_ref());
+            fired += usize::from(node.fired());
+        });
+        over.fetch_add(1, Ordering::Release);
+        (fired, count)
+    };
+    std::thread::scope(|scope| {
+        let work = &work;
+        let workers = [0, 1].map(|slot| scope.spawn(move || work(slot)));
+        while over.load(Ordering::Acquire) < workers.len() {
+            fire(&all, now.fetch_add(MILLISECOND / 2, Ordering::Relaxed));
+        }
+        for (fired, count) in workers.map(|worker| worker.join().unwrap()) {
+            assert_eq!(count.0.load(Ordering::Relaxed), fired);
+            assert_eq!(Arc::strong_count(&count), 1);
+        }
+    });
+}
