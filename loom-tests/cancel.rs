@@ -12,16 +12,19 @@ use crate::task::unwind::catch_cancelled;
 fn a_request_meets_the_end_of_the_awaited_task() {
     explore(|| {
         let (home, queue) = home();
-        let inner = spawn(&home, std::future::poll_fn({
-            let mut polls = 0;
-            move |_| {
-                polls += 1;
-                match polls {
-                    1 => std::task::Poll::Pending,
-                    _ => std::task::Poll::Ready(Ok(1)),
+        let inner = spawn(
+            &home,
+            std::future::poll_fn({
+                let mut polls = 0;
+                move |_| {
+                    polls += 1;
+                    match polls {
+                        1 => std::task::Poll::Pending,
+                        _ => std::task::Poll::Ready(Ok(1)),
+                    }
                 }
-            }
-        }));
+            }),
+        );
         let target = inner.task_ref();
         let outer = spawn(&home, async move {
             let value = inner.await?;
@@ -88,16 +91,19 @@ fn a_ring_asked_from_both_ends_ends() {
 fn a_request_finds_a_task_that_moves_on() {
     explore(|| {
         let (home, queue) = home();
-        let inner = spawn(&home, std::future::poll_fn({
-            let mut polls = 0;
-            move |_| {
-                polls += 1;
-                match polls {
-                    1 => std::task::Poll::Pending,
-                    _ => std::task::Poll::Ready(Ok(())),
+        let inner = spawn(
+            &home,
+            std::future::poll_fn({
+                let mut polls = 0;
+                move |_| {
+                    polls += 1;
+                    match polls {
+                        1 => std::task::Poll::Pending,
+                        _ => std::task::Poll::Ready(Ok(())),
+                    }
                 }
-            }
-        }));
+            }),
+        );
         let target = inner.task_ref();
         let outer = spawn(&home, async move {
             // Whether the request was swallowed by the inner task or not, the next await is one

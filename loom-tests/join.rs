@@ -80,15 +80,18 @@ fn a_late_wake_is_harmless() {
         let (give, take) = (std::sync::Arc::new(std::sync::Mutex::new(None)), ());
         let given = give.clone();
         let mut polls = 0;
-        let task = spawn(&home, poll_fn(move |context: &mut Context<'_>| {
-            polls += 1;
-            if polls == 1 {
-                *given.lock().unwrap() = Some(context.waker().clone());
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            Poll::Ready(())
-        }));
+        let task = spawn(
+            &home,
+            poll_fn(move |context: &mut Context<'_>| {
+                polls += 1;
+                if polls == 1 {
+                    *given.lock().unwrap() = Some(context.waker().clone());
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Ready(())
+            }),
+        );
         let () = take;
         assert!(queue.run_one());
         let waker = give.lock().unwrap().take().unwrap();

@@ -122,7 +122,7 @@ fn the_last_cell_of_a_closed_home_frees_it_once() {
         });
         mine.set();
         drop(entered);
-        Home::close(home);
+        drop(home);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(gone.load(Ordering::Relaxed), 1);
     });
@@ -144,7 +144,7 @@ fn a_big_cell_keeps_its_closed_home() {
         });
         mine.set();
         drop(entered);
-        Home::close(home);
+        drop(home);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(gone.load(Ordering::Relaxed), 1);
     });
@@ -164,7 +164,7 @@ fn a_worker_that_leaves_sends_home_what_it_gathered() {
             drop(outs);
         });
         drop(entered);
-        Home::close(home);
+        drop(home);
         worker.join().unwrap();
         assert_eq!(gone.load(Ordering::Relaxed), 1);
     });

@@ -4,7 +4,8 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::common::explore;
-use crate::task::state::{End, Ending, Request, Start, State, Wake};
+use crate::task::answers::{End, Ending, Request, Start, Wake};
+use crate::task::state::State;
 
 fn idle() -> State {
     let state = State::scheduled();

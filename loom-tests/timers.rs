@@ -59,7 +59,8 @@ fn milliseconds(count: u64) -> Instant {
     Instant::from_nanoseconds(count * 1_000_000)
 }
 
-/// A timer is disarmed while it fires, and armed again in another structure. Breaks if `Link::leave` takes the waker after the store.
+/// A timer is disarmed while it fires, and armed again in another structure. Breaks if
+/// `Link::leave` takes the waker after the store.
 #[test]
 fn disarmed_timer_fires_or_not_and_is_free() {
     loom::model(|| {

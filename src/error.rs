@@ -1,4 +1,4 @@
-//! What ends a task other than its value: one small type for errors, cancellation, timeouts, panics.
+//! What ends a task other than its value: error, cancellation, timeout, panic, in one small type.
 //!
 //! [`Error`] is one word wide and cheap to clone, because a task's error is seen by many: by the
 //! one who awaits it, by callbacks, by whoever reports it. A cancellation without a message, by

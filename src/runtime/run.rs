@@ -213,11 +213,13 @@ impl<T> Seat<'_, T> {
         while !self.task().is_finished() {
             self.desk.take().run();
         }
-        self.task.take().map(|task| {
-            self.engine.remove_main(&task);
-            task.outcome()
-        })
-        .expect("it is taken only here")
+        self.task
+            .take()
+            .map(|task| {
+                self.engine.remove_main(&task);
+                task.outcome()
+            })
+            .expect("it is taken only here")
     }
 }
 

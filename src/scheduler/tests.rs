@@ -1,4 +1,4 @@
-//! Every queued task runs exactly once, whoever queues it; nobody sleeps over one; nobody keeps one.
+//! Every queued task runs once, whoever queues it; nobody sleeps over one; nobody keeps one.
 
 use std::collections::HashSet;
 use std::panic::Location;

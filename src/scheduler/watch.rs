@@ -2,7 +2,7 @@
 //!
 //! A worker that computes or blocks inside one poll keeps what waits behind it: the tasks in its
 //! slot and its deque, the timers, the events of its driver instance. The guard (`idle`) looks at
-//! the ticks of those who are awake every [`LOOK`]; if all are awake, each of them looks in passing.
+//! those who are awake every [`LOOK`]; if all are awake, each of them looks in passing.
 //! A tick that has not moved since the last look belongs to such a worker, and who found it out
 //! takes over. A worker whose tick moves is left alone: taking its tasks would only slow it down.
 

@@ -36,6 +36,8 @@ const FLUSH_GAP: Duration = Duration::from_millis(1);
 /// The longest search before parking. A sleeper takes about that long to wake up.
 const MOST_SPIN: Duration = Duration::from_micros(50);
 const LEAST_SPIN: Duration = Duration::from_micros(3);
+/// Who has slept so long gives the memory back that it does not need.
+const TRIM_AFTER: Duration = Duration::from_secs(1);
 
 /// A worker that waits for its thread.
 pub(crate) struct Worker {
@@ -309,6 +311,7 @@ impl<'a> Turn<'a> {
     fn sleep(&mut self) {
         let began = Instant::now();
         let mut now = began;
+        let mut trimmed = false;
         while !self.shared.is_stopped() {
             let next_timer = || self.shared.timers.next();
             let limit = self.shared.idle.limit(self.local.index, now, next_timer);
@@ -317,6 +320,8 @@ impl<'a> Turn<'a> {
                 Limit::None | Limit::Guard { until: Instant::NEVER, .. } => None,
                 Limit::Guard { until, .. } => Some(until.duration_since(now)),
             };
+            let time =
+                if trimmed { time } else { Some(time.unwrap_or(TRIM_AFTER).min(TRIM_AFTER)) };
             self.shared.driver.wait(self.local.index, time);
             now = Instant::now();
             if let Limit::Guard { timers, .. } = limit {
@@ -324,6 +329,10 @@ impl<'a> Turn<'a> {
             }
             if !self.lane.is_empty() {
                 break;
+            }
+            if !trimmed && now.duration_since(began) >= TRIM_AFTER {
+                Home::trim_here();
+                trimmed = true;
             }
         }
         self.cared = now;

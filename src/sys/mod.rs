@@ -10,6 +10,7 @@
 #[cfg_attr(not(loom), path = "real.rs")]
 #[cfg_attr(loom, path = "model.rs")]
 mod machine;
+mod patience;
 
 #[cfg(any(loom, miri))]
 pub(crate) mod deque;
@@ -17,3 +18,4 @@ pub(crate) mod deque;
 pub(crate) use machine::deque;
 
 pub(crate) use machine::*;
+pub(crate) use patience::Patience;

@@ -107,3 +107,6 @@ macro_rules! modelled_thread_local {
     };
 }
 pub(crate) use modelled_thread_local as thread_local;
+
+/// So many short spins before a thread yields to others: in a model, that is the only way on.
+pub(crate) const SPINS: u32 = 0;

@@ -94,3 +94,6 @@ impl<T> UnsafeCell<T> {
         change(self.0.get())
     }
 }
+
+/// So many short spins before a thread yields to others.
+pub(crate) const SPINS: u32 = 32;

@@ -16,9 +16,9 @@
 use std::collections::BTreeSet;
 
 use crate::error::Message;
-use crate::sys::thread;
+use crate::sys::{Patience, thread};
+use crate::task::answers::{Recorded, Request, Wake};
 use crate::task::raw::TaskRef;
-use crate::task::state::{Patience, Recorded, Request, Wake};
 
 /// Asks `task` to end. False: it is done already, and nothing changes (CAN-01).
 pub(crate) fn request(task: &TaskRef, message: Option<Message>) -> bool {

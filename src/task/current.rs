@@ -7,12 +7,13 @@ use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
 use std::task::{Poll, RawWakerVTable, Waker};
 
-use crate::error::{Message, Result};
 use crate::error::Error;
+use crate::error::{Message, Result};
 use crate::sys::thread_local;
 use crate::task::cancel;
+use crate::task::notes::{Carried, Remains};
 use crate::task::raw::{Header, TaskRef};
-use crate::task::scopes::{Carried, ROOT, Remains, Scopes};
+use crate::task::scopes::{ROOT, Scopes};
 use crate::task::waker;
 
 thread_local! {

@@ -11,11 +11,11 @@ use std::task::{Context, Poll, Waker};
 
 use crate::error::{Error, Message, Result};
 use crate::sys::{Arc, Condvar, Mutex};
+use crate::task::answers::Ending;
 use crate::task::cancel;
 use crate::task::current;
 use crate::task::hooks::{CallbackId, call_late};
 use crate::task::raw::TaskRef;
-use crate::task::state::Ending;
 
 /// Tells tasks apart; never used twice in a process, or in a simulated run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -271,10 +271,7 @@ impl TaskRef {
     ///
     /// A panic in it is contained and reported.
     #[doc(alias = "Task.add_done_callback")]
-    pub fn add_done_callback(
-        &self,
-        callback: impl FnOnce(TaskRef) + Send + 'static,
-    ) -> CallbackId {
+    pub fn add_done_callback(&self, callback: impl FnOnce(TaskRef) + Send + 'static) -> CallbackId {
         let callback = Box::new(callback);
         if !self.header().state.lock_unless_done() {
             self.header().state.lock();
@@ -391,13 +388,12 @@ enum Place {
 impl Wait {
     /// Waits for the end; `Err`: the task waits for itself.
     fn poll(&mut self, task: &TaskRef, context: &Context<'_>) -> Poll<Result<()>> {
-        let carried = match current::with(|current| {
-            (!current.is(task)).then(|| current.claim(task))
-        }) {
-            Some(None) => return Poll::Ready(Err(Error::msg("a task cannot await itself"))),
-            Some(Some(carried)) => carried,
-            None => Default::default(),
-        };
+        let carried =
+            match current::with(|current| (!current.is(task)).then(|| current.claim(task))) {
+                Some(None) => return Poll::Ready(Err(Error::msg("a task cannot await itself"))),
+                Some(Some(carried)) => carried,
+                None => Default::default(),
+            };
         if !task.header().state.is_done() && self.register(task, context.waker()) {
             current::with(|current| current.note(task, carried, context.waker()));
             return Poll::Pending;
@@ -456,9 +452,8 @@ impl Wait {
         // A request that went to the task through this future must come back to whoever waited:
         // if that is not the task that drops it now, it is woken to find out.
         current::with(|current| current.withdraw(task));
-        let elsewhere = waker.filter(|waker| {
-            !current::with(|current| current.is_own(waker)).unwrap_or(false)
-        });
+        let elsewhere =
+            waker.filter(|waker| !current::with(|current| current.is_own(waker)).unwrap_or(false));
         if let Some(waker) = elsewhere {
             waker.wake();
         }

@@ -12,7 +12,7 @@ use std::task::Waker;
 
 use crate::error::Error;
 use crate::probe;
-use crate::task::raw::{TaskRef, call};
+use crate::task::raw::TaskRef;
 
 /// Names a registered done-callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -125,4 +125,10 @@ pub(crate) fn run_callback(callback: Callback, task: TaskRef) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback(task))) {
         probe::stray_panic("a done-callback", &Error::panic(payload));
     }
+}
+
+/// Runs a done-callback where the task's home wants it run.
+pub(crate) fn call(task: &TaskRef, callback: Callback) {
+    let this = task.clone();
+    task.header().home().schedule().job(Box::new(move || run_callback(callback, this)));
 }

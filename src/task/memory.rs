@@ -21,7 +21,7 @@
 //! close:           returned := CLOSED, count what was in it | left += out - OPEN
 //! free, elsewhere: sees CLOSED                              | left -= length of the chain
 //! ~~~
-//! `left` starts at OPEN, so it is 0 only after the close, and only for the last one, who frees all.
+//! `left` starts at OPEN, so it is 0 only after the close, and for the last one, who frees all.
 //!
 //! Model: `loom-tests/memory.rs`.
 
@@ -109,7 +109,7 @@ impl Home {
     }
 
     /// Opens a home that begins with chunks of so many bytes: models need small ones.
-    #[cfg(test)]
+    #[cfg(all(test, loom))]
     pub(crate) fn new_small(schedule: Box<dyn Schedule>, kind: Kind, chunk: usize) -> HomeHandle {
         Home::open(schedule, kind, Local::new(chunk, 1..u64::MAX))
     }
@@ -185,7 +185,8 @@ impl Home {
     ///
     /// # Safety
     /// `cell` was handed out by `home` for the same layout, what was in it is dropped, and nobody
-    /// uses it any more; `home` comes from [`pointer`](Home::pointer) or [`current`](Home::current).
+    /// uses it any more; `home` comes from [`pointer`](Home::pointer), or
+    /// [`current`](Home::current).
     #[inline]
     pub(crate) unsafe fn free(home: NonNull<Home>, cell: NonNull<u8>, layout: Layout) {
         let Some(class) = class_of(layout) else {
@@ -272,9 +273,17 @@ impl Home {
         self.with_local(|local| local.take_in(self));
     }
 
+    /// Trims this thread's home, if it has one.
+    pub(crate) fn trim_here() {
+        if let Some(home) = Home::current() {
+            // SAFETY: an entered home exists.
+            unsafe { home.as_ref() }.trim();
+        }
+    }
+
     /// Gives chunks that hold no cell that is out back to the system, but one of each class.
     ///
-    /// This looks at every free cell: it is for an owner who is about to sleep for long.
+    /// This looks at every free cell: it is for an owner who sleeps for long.
     ///
     /// # Panics
     /// As [`allocate`](Home::allocate).
@@ -305,17 +314,10 @@ impl Home {
     }
 
     /// Returns about how many cells are out, those on their way home included.
+    #[cfg(test)]
     pub(crate) fn outstanding(&self) -> usize {
         let big = self.left.load(Ordering::Relaxed).wrapping_sub(OPEN);
         self.out.load(Ordering::Relaxed).wrapping_add(big)
-    }
-
-    /// Ends the home: its memory goes when the last cell has come home, perhaps at once.
-    ///
-    /// # Panics
-    /// If a thread is its owner still.
-    pub(crate) fn close(handle: HomeHandle) {
-        drop(handle);
     }
 
     #[inline]
@@ -379,7 +381,9 @@ impl Home {
     }
 }
 
-/// The right to use a home, and the duty to close it: dropping it closes it.
+/// The right to use a home, and the duty to close it: dropping it does, while no thread owns it.
+///
+/// Its memory goes when the last cell has come home, perhaps at once.
 pub(crate) struct HomeHandle(NonNull<Home>);
 
 // SAFETY: a home may be used and freed by any thread.

@@ -99,7 +99,7 @@ fn cells_have_the_size_and_alignment_asked_for() {
     drop(outs);
     assert_eq!(home.outstanding(), 0);
     drop(entered);
-    Home::close(home);
+    drop(home);
     assert_eq!(gone.load(Ordering::Relaxed), 1);
 }
 
@@ -184,7 +184,7 @@ fn any_thread_allocates_from_a_shared_home() {
     });
     home.collect();
     assert_eq!(home.outstanding(), 0);
-    Home::close(home);
+    drop(home);
     assert_eq!(gone.load(Ordering::Relaxed), 1);
 }
 
@@ -347,7 +347,7 @@ fn the_last_cell_to_come_home_ends_a_closed_home() {
         scope.spawn(|| drop(elsewhere));
     });
     drop(entered);
-    Home::close(home);
+    drop(home);
     let last = outs.pop();
     let _entered = Home::enter(&other);
     drop(outs);
@@ -368,7 +368,7 @@ fn a_home_closes_while_its_cells_end() {
             threads.push(thread::spawn(move || drop(outs)));
         }
         drop(entered);
-        Home::close(home);
+        drop(home);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(gone.load(Ordering::Relaxed), 1);
     }

@@ -3,25 +3,28 @@
 //! A task is one allocation (`raw`) with one state word (`state`). It is made with a right to poll
 //! it, a [`Runnable`], which goes to a queue through its home's [`Schedule`]; somebody runs it, and
 //! it either ends, sleeps until its waker (`waker`) makes a new right, or is queued again at once.
-//! While it is polled, `current` knows it, and `scopes` holds what stands inside it. A request to
-//! end comes in through `cancel` and is delivered by `unwind`. Handles (`handle`) wait for its end,
-//! and the first look at the error belongs to them. Its memory comes from its home (`memory`),
-//! where also all live tasks are found (`live`).
+//! While it is polled (`poll`), `current` knows it, `scopes` holds what stands inside it, and
+//! `notes` whom it awaits. A request to end comes in through `cancel` and is delivered by `unwind`.
+//! Handles (`handle`) wait for its end, and the first look at the error belongs to them. Its memory
+//! comes from its home (`memory`), where also all live tasks are found (`live`).
 
+pub(crate) mod answers;
 pub(crate) mod cancel;
 pub(crate) mod current;
-pub(crate) mod handle;
 mod freelist;
+pub(crate) mod handle;
 pub(crate) mod hooks;
 pub(crate) mod live;
 pub(crate) mod memory;
+mod notes;
+pub(crate) mod poll;
 pub(crate) mod raw;
 pub(crate) mod scopes;
 pub(crate) mod state;
 pub(crate) mod unwind;
 pub(crate) mod waker;
 
-pub(crate) use raw::Runnable;
+pub(crate) use poll::Runnable;
 
 /// A done-callback, ready to run.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;

@@ -1,19 +1,18 @@
-//! One task in memory: the header that all tasks share, the future or value behind it, one poll.
+//! One task in memory: the header that all tasks share, and the future or value behind it.
 //!
 //! A task is one allocation: [`Header`], then its future, whose place its value takes in the end.
 //! Everything that need not know the future's type is done here once, through a small table of
-//! functions; nearly all `unsafe` of the crate is in this file.
+//! functions. What a poll does with it is told in `poll`.
 //!
 //! Who may touch what:
 //!
 //! | part                    | while RUNNING            | else                              |
 //! |-------------------------|--------------------------|-----------------------------------|
 //! | stage                   | the polling thread       | DONE: the handle; else nobody     |
-//! | note, tree              | the polling thread (on its stack) | idle: who holds the short lock, to read |
+//! | note, tree              | its stack has them       | idle: who holds the lock, to read |
 //! | waiter, cold            | who holds the short lock | the same                          |
 
 use std::alloc::Layout;
-use std::any::Any;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
@@ -23,19 +22,20 @@ use std::task::{Context, Poll, Waker};
 use crate::error::{Error, Message, Outcome, Result};
 use crate::probe;
 use crate::sys::{AtomicU64, UnsafeCell};
-use crate::task::cancel;
-use crate::task::current::{Current, Verdict};
-use crate::task::hooks::{Hooks, call_late, run_callback};
+use crate::task::Why;
+use crate::task::answers::Wake;
+use crate::task::hooks::Hooks;
 use crate::task::memory::Home;
-use crate::task::scopes::{Note, Scopes, Tree};
-use crate::task::state::{Completed, End, Ending, Start, State, Wake};
-use crate::task::{Why, waker};
+use crate::task::notes::Note;
+use crate::task::poll::{Runnable, kill_running, schedule};
+use crate::task::scopes::{Scopes, Tree};
+use crate::task::state::State;
 
 /// What all tasks have in common.
 #[repr(C)]
 pub(crate) struct Header {
     pub(crate) state: State,
-    vtable: &'static Vtable,
+    pub(super) vtable: &'static Vtable,
     home: NonNull<Home>,
     id: u64,
     location: &'static Location<'static>,
@@ -59,15 +59,16 @@ pub(crate) struct Cold {
     pub(crate) gone: Vec<(u32, u32)>,
 }
 
-struct Vtable {
-    poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Poll<Result<()>>,
+/// What has to know the type of the future.
+pub(super) struct Vtable {
+    pub(super) poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Poll<Result<()>>,
     /// Drops whatever the stage holds.
     clear: unsafe fn(NonNull<Header>),
     /// Moves the value to where the pointer leads, an `Option<T>`.
     take: unsafe fn(NonNull<Header>, NonNull<()>),
     layout: Layout,
     /// The value has a destructor.
-    drops_value: bool,
+    pub(super) drops_value: bool,
 }
 
 #[repr(C)]
@@ -114,13 +115,6 @@ impl PartialEq for TaskRef {
 }
 
 impl Eq for TaskRef {}
-
-/// The right to poll a scheduled task once. The runtime's reference keeps the task alive.
-#[derive(Debug)]
-pub(crate) struct Runnable(NonNull<Header>);
-
-// SAFETY: as for `TaskRef`; the state word gives this right to one holder at a time.
-unsafe impl Send for Runnable {}
 
 /// How the first poll comes about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,7 +164,7 @@ where
     state.publish(unsafe { place.cast::<AtomicU64>().as_ref() });
     probe::spawned(id, location);
     let header = place.cast::<Header>();
-    (Runnable(header), TaskRef(header))
+    (Runnable::new(header), TaskRef(header))
 }
 
 struct Table<F>(F);
@@ -238,7 +232,7 @@ unsafe fn take<F: Future<Output: Outcome>>(header: NonNull<Header>, into: NonNul
 }
 
 /// The last holder is gone.
-fn free(header: NonNull<Header>) {
+pub(super) fn free(header: NonNull<Header>) {
     // SAFETY: the count of references is zero, so this call is alone with the cell.
     let (home, layout) = unsafe {
         let header = header.as_ref();
@@ -274,10 +268,7 @@ impl Header {
 
     /// Looks into the cold part, which is made if need be, and the waiter, under the short lock
     /// that the caller holds. Only a few stores happen in `look`.
-    pub(crate) fn with_cold<R>(
-        &self,
-        look: impl FnOnce(&mut Cold, &mut Option<Waker>) -> R,
-    ) -> R {
+    pub(crate) fn with_cold<R>(&self, look: impl FnOnce(&mut Cold, &mut Option<Waker>) -> R) -> R {
         self.cold.with_mut(|cold| {
             self.waiter.with_mut(|waiter| {
                 // SAFETY: both are touched only under the short lock.
@@ -315,7 +306,7 @@ impl Header {
     }
 
     #[inline]
-    fn take_scopes(&self, scopes: &mut Scopes, passed: bool) {
+    pub(super) fn take_scopes(&self, scopes: &mut Scopes, passed: bool) {
         self.tree.with_mut(|tree| {
             self.note.with_mut(|note| {
                 // SAFETY: called by the polling thread; polls wait for the short lock.
@@ -327,7 +318,7 @@ impl Header {
 
     /// True: the one task that is awaited has been put where others can find it.
     #[inline]
-    fn put_scopes(&self, scopes: &mut Scopes) -> bool {
+    pub(super) fn put_scopes(&self, scopes: &mut Scopes) -> bool {
         self.tree.with_mut(|tree| {
             self.note.with_mut(|note| {
                 // SAFETY: called by the polling thread, still RUNNING; both places are empty
@@ -437,242 +428,11 @@ impl TaskRef {
     }
 }
 
-/// Queues a task at its home.
-pub(crate) fn schedule(header: NonNull<Header>, why: Why) {
-    // SAFETY: the caller holds a reference, or the runtime's does until the task is done, which
-    // it cannot be before the `Runnable` made here was run.
-    let home = unsafe { header.as_ref() }.home();
-    home.schedule().schedule(Runnable(header), why);
-}
-
 /// Drops what the stage holds; a panic there is reported, and goes no further.
-fn clear_contained(header: NonNull<Header>, what: &'static str) {
+pub(super) fn clear_contained(header: NonNull<Header>, what: &'static str) {
     // SAFETY: the callers are the polling thread, or own the value of a finished task.
     let clear = || unsafe { (header.as_ref().vtable.clear)(header) };
     if let Err(payload) = catch_unwind(AssertUnwindSafe(clear)) {
         probe::stray_panic(what, &Error::panic(payload));
     }
-}
-
-impl Runnable {
-    pub(crate) fn into_raw(self) -> NonNull<()> {
-        self.0.cast()
-    }
-
-    /// # Safety
-    /// `raw` comes from [`into_raw`](Runnable::into_raw), and is used once.
-    pub(crate) unsafe fn from_raw(raw: NonNull<()>) -> Self {
-        Runnable(raw.cast())
-    }
-
-    /// Queues a task that was made with [`First::Queued`].
-    pub(crate) fn queue(self) {
-        schedule(self.0, Why::Woken);
-    }
-
-    /// Polls the task once. It is freed if it ends, and queued again if it must be.
-    pub(crate) fn run(self) {
-        // SAFETY: a queued task is alive: the runtime's reference goes only when it is done.
-        let start = unsafe { self.0.as_ref() }.state.start_poll();
-        poll_once(self.0, start);
-    }
-
-    /// Polls a task that was made with [`First::Eager`] for the first time.
-    pub(crate) fn run_eagerly(self) {
-        poll_once(self.0, Start::default());
-    }
-
-    /// Ends a task that was made with [`First::Eager`] as cancelled, without polling it.
-    pub(crate) fn refuse(self) {
-        kill_running(self.0);
-    }
-
-    /// Ends the task without asking: its future is dropped, it ends cancelled.
-    pub(crate) fn kill(self) {
-        // SAFETY: as in `run`.
-        let _ = unsafe { self.0.as_ref() }.state.start_poll();
-        kill_running(self.0);
-    }
-}
-
-/// Ends a task that is RUNNING for this thread as cancelled.
-fn kill_running(raw: NonNull<Header>) {
-    // SAFETY: the task is RUNNING, so the runtime's reference is there.
-    let header = unsafe { raw.as_ref() };
-    let mut scopes = Scopes::default();
-    header.take_scopes(&mut scopes, false);
-    drop(scopes);
-    clear_contained(raw, "the future of a task that was ended by force");
-    complete(raw, Ending::Cancelled, None);
-}
-
-/// Polls a task that is RUNNING for this thread.
-fn poll_once(raw: NonNull<Header>, start: Start) {
-    // SAFETY: the task is RUNNING for this thread, so the runtime's reference is there.
-    let header = unsafe { raw.as_ref() };
-    probe::polled(header.id);
-    let verdict = {
-        let mut current = Current::new(raw);
-        header.take_scopes(current.scopes_mut(), start.passed);
-        // SAFETY: the guard is dropped two lines on, while `current` is still in its place.
-        let entered = unsafe { current.enter() };
-        let verdict = poll_scoped(raw, &current, start);
-        drop(entered);
-        if matches!(verdict, Verdict::Pending) {
-            return suspend(raw, &mut current);
-        }
-        verdict
-    };
-    match verdict {
-        Verdict::Pending => unreachable!("it sleeps, or has been queued"),
-        Verdict::Value => complete(raw, Ending::Value, None),
-        Verdict::Failed(error) => complete(raw, Ending::Failed, Some(error)),
-        Verdict::Cancelled(message) => {
-            let error = message.map(|message| Error::cancelled(Some(message)));
-            complete(raw, Ending::Cancelled, error);
-        }
-    }
-}
-
-/// The poll itself, between what comes before and after it in the root scope.
-fn poll_scoped(raw: NonNull<Header>, current: &Current, start: Start) -> Verdict {
-    // SAFETY: as in `poll_once`.
-    let header = unsafe { raw.as_ref() };
-    if start.gone || start.message {
-        header.state.lock();
-        let (gone, message) = header.with_cold(|cold, _| {
-            let message = if start.armed { cold.message.take() } else { None };
-            (std::mem::take(&mut cold.gone), message)
-        });
-        header.state.unlock();
-        current.purge(gone, message);
-    }
-    if start.armed && current.arm(start.here) {
-        clear_contained(raw, "an unwound task");
-        return current.cancelled();
-    }
-    let waker = waker::borrowed(raw);
-    let mut context = Context::from_waker(&waker);
-    // SAFETY: the task is RUNNING for this thread.
-    let poll = || unsafe { (header.vtable.poll)(raw, &mut context) };
-    let polled = catch_unwind(AssertUnwindSafe(poll));
-    let verdict = match polled {
-        Err(payload) => panicked(header, payload),
-        Ok(polled) => current.judge(polled),
-    };
-    if !matches!(verdict, Verdict::Pending | Verdict::Value) {
-        clear_contained(raw, "an unwound task");
-    }
-    verdict
-}
-
-fn panicked(header: &Header, payload: Box<dyn Any + Send>) -> Verdict {
-    let error = Error::panic(payload);
-    probe::panicked(header.id, header.location, &error);
-    Verdict::Failed(error)
-}
-
-/// The poll ended pending: the task sleeps, or goes on.
-fn suspend(raw: NonNull<Header>, current: &mut Current) {
-    // SAFETY: as in `poll_once`, until `end_poll` below.
-    let header = unsafe { raw.as_ref() };
-    let noted = header.put_scopes(current.scopes_mut());
-    if current.is_woken() {
-        // It stays RUNNING while it is queued, which says the same to everybody else: not idle.
-        return schedule(raw, Why::Yielded);
-    }
-    match header.state.end_poll(noted) {
-        // From here on the task may run, and be freed, elsewhere.
-        End::Idle => {}
-        End::Requeue => schedule(raw, Why::Yielded),
-        End::Forward { message } => {
-            // SAFETY: the short lock keeps the task from being polled, so it is alive.
-            let task = unsafe { TaskRef::from_header(raw) };
-            let message = match message {
-                true => task.header().with_cold(|cold, _| cold.message.take()),
-                false => None,
-            };
-            cancel::forward(task, message);
-        }
-    }
-}
-
-/// The task ends: its future is gone, its value, if it has one, is stored.
-fn complete(raw: NonNull<Header>, mut ending: Ending, mut error: Option<Error>) {
-    // SAFETY: the runtime's reference is there until `completed` says that it is released.
-    let header = unsafe { raw.as_ref() };
-    // A value that nobody will take, or that nobody need drop, does not hold the task.
-    let mut kept = ending == Ending::Value && header.vtable.drops_value;
-    if kept && !header.state.has_handle() {
-        clear_contained(raw, "the value of a task");
-        kept = false;
-    }
-    let completed = loop {
-        if ending == Ending::Value && !header.state.may_return() {
-            clear_contained(raw, "the value of a task");
-            (ending, kept) = (Ending::Cancelled, false);
-            error = take_message(header).map(|message| Error::cancelled(Some(message)));
-        }
-        report(header, ending, error.as_ref());
-        if let Some(error) = error.take() {
-            header.state.lock();
-            let former = header.with_cold(|cold, _| cold.error.replace(error));
-            header.state.unlock();
-            drop(former);
-        }
-        if let Some(completed) = header.state.complete(ending, kept) {
-            break completed;
-        }
-    };
-    finish(raw, completed);
-}
-
-fn take_message(header: &Header) -> Option<Message> {
-    header.state.lock();
-    let message = header.with_cold_if_any(|cold| cold.and_then(|cold| cold.message.take()));
-    header.state.unlock();
-    message
-}
-
-fn report(header: &Header, ending: Ending, error: Option<&Error>) {
-    match (ending, error) {
-        (Ending::Value, _) => probe::finished(header.id),
-        (Ending::Cancelled, _) => probe::cancelled(header.id),
-        (Ending::Failed, Some(error)) => probe::failed(header.id, error),
-        (Ending::Failed, None) => {}
-    }
-}
-
-/// Tells whoever waits, and lets go of the runtime's reference.
-fn finish(raw: NonNull<Header>, completed: Completed) {
-    if completed.free {
-        return free(raw);
-    }
-    if !completed.release {
-        return;
-    }
-    // SAFETY: the runtime's reference has not been released; it becomes `task`'s.
-    let task = TaskRef(raw);
-    if completed.waiters {
-        let (waiter, hooks) = task.header().with_waiter(|waiter, cold| {
-            (waiter.take(), cold.map(|cold| cold.hooks.begin_calls()).unwrap_or_default())
-        });
-        task.header().state.unlock();
-        if let Some(waker) = waiter {
-            waker.wake();
-        }
-        if !hooks.is_empty() {
-            hooks.into_iter().for_each(|hook| hook.run(&task));
-            call_late(&task);
-        }
-    }
-    if !task.header().state.has_handle() {
-        clear_contained(raw, "the value of a task");
-    }
-}
-
-/// Runs a done-callback where the task's home wants it run.
-pub(crate) fn call(task: &TaskRef, callback: Box<dyn FnOnce(TaskRef) + Send>) {
-    let this = task.clone();
-    task.header().home().schedule().job(Box::new(move || run_callback(callback, this)));
 }

@@ -19,6 +19,7 @@
 use std::task::Waker;
 
 use crate::error::Message;
+use crate::task::notes::{Carried, Note, Remains};
 use crate::task::raw::TaskRef;
 
 /// The task itself, around all its scopes.
@@ -37,65 +38,20 @@ const FIRED: u8 = 1 << 4;
 /// Its own request is owed below, or to itself.
 const OWING: u8 = 1 << 5;
 /// Its own request came back and is to be owed again.
-const RETURNED: u8 = 1 << 6;
+pub(super) const RETURNED: u8 = 1 << 6;
 /// In use.
 const LIVE: u8 = 1 << 7;
 
-/// Which requests were passed on through a note.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Carried {
-    pub(crate) task: bool,
-    pub(crate) scope: bool,
-}
-
-impl Carried {
-    pub(crate) fn any(self) -> bool {
-        self.task || self.scope
-    }
-}
-
-/// The task that a scope awaits, if it is exactly one.
 #[derive(Debug, Default)]
-pub(crate) enum Note {
-    #[default]
-    None,
-    /// More than one, or one that cannot be relied on.
-    Blank,
-    One(TaskRef, Carried),
-}
-
-impl Note {
-    pub(crate) fn target(&self) -> Option<&TaskRef> {
-        match self {
-            Note::One(task, _) => Some(task),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn carry_task(&mut self) {
-        if let Note::One(_, carried) = self {
-            carried.task = true;
-        }
-    }
-
-    fn carried(&self) -> Carried {
-        match self {
-            Note::One(_, carried) => *carried,
-            _ => Carried::default(),
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Entry {
-    flags: u8,
+pub(super) struct Entry {
+    pub(super) flags: u8,
     parent: u32,
     children: u32,
     generation: u32,
     /// What its latest poll left.
-    note: Note,
+    pub(super) note: Note,
     /// What the poll before left, until the present one takes it up again.
-    before: Note,
+    pub(super) before: Note,
     /// The waker it is polled with, if that is not the task's own.
     waker: Option<Waker>,
 }
@@ -110,13 +66,13 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
     /// Entry `i` is scope `i + 1`.
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     free: Vec<u32>,
     fired: u32,
     /// The root's children, between polls.
     under_root: u32,
     /// Which scope's request went through whose note: (holder, maker, maker's generation).
-    passed: Vec<(u32, u32, u32)>,
+    pub(super) passed: Vec<(u32, u32, u32)>,
     /// The one leaf, if its note is published.
     published: Option<u32>,
 }
@@ -132,21 +88,11 @@ impl Tree {
 #[derive(Debug, Default)]
 pub(crate) struct Scopes {
     root: Entry,
-    tree: Option<Box<Tree>>,
+    pub(super) tree: Option<Box<Tree>>,
     /// The message of the request that is being delivered.
     pub(crate) message: Option<Message>,
     /// A scope that takes drops its inside: what was passed on there does not come back.
     pub(crate) absorbing: bool,
-}
-
-/// What must happen to pieces of an entry outside the borrow of the scopes: foreign code may run.
-#[derive(Debug, Default)]
-#[must_use]
-pub(crate) struct Remains {
-    notes: [Note; 2],
-    waker: Option<Waker>,
-    /// A request made from outside came back to the task.
-    pub(crate) mark_back: bool,
 }
 
 impl Scopes {
@@ -198,7 +144,7 @@ impl Scopes {
         self.tree.is_none() && self.root.flags == 0 && matches!(self.root.before, Note::None)
     }
 
-    fn entry(&mut self, scope: u32) -> &mut Entry {
+    pub(super) fn entry(&mut self, scope: u32) -> &mut Entry {
         match (scope, &mut self.tree) {
             (ROOT, _) => &mut self.root,
             (_, Some(tree)) => &mut tree.entries[scope as usize - 1],
@@ -207,7 +153,7 @@ impl Scopes {
     }
 
     /// The entry of a scope, if it is still the one that was meant.
-    fn live(&mut self, scope: u32, generation: u32) -> Option<&mut Entry> {
+    pub(super) fn live(&mut self, scope: u32, generation: u32) -> Option<&mut Entry> {
         let entry = self.tree.as_mut()?.entries.get_mut(scope as usize - 1)?;
         (entry.has(LIVE) && entry.generation == generation).then_some(entry)
     }
@@ -429,115 +375,7 @@ impl Scopes {
         unwind
     }
 
-    // ---- notes -----------------------------------------------------------------------------
-
-    /// A poll of the scope begins: its note is the one of the poll before.
-    pub(crate) fn turn(&mut self, scope: u32) -> Note {
-        let entry = self.entry(scope);
-        let note = std::mem::take(&mut entry.note);
-        std::mem::replace(&mut entry.before, note)
-    }
-
-    /// The awaited task is looked at again: gives what went through the scope's note of it.
-    pub(crate) fn claim(&mut self, scope: u32, task: &TaskRef) -> (Carried, Note) {
-        let entry = self.entry(scope);
-        match entry.before.target() {
-            Some(target) if target == task => {
-                let note = std::mem::take(&mut entry.before);
-                (note.carried(), note)
-            }
-            _ => (Carried::default(), Note::None),
-        }
-    }
-
-    /// What was carried has arrived: the awaited task is done.
-    pub(crate) fn forget_passed(&mut self, holder: u32) {
-        if let Some(tree) = &mut self.tree {
-            tree.passed.retain(|passed| passed.0 != holder);
-        }
-    }
-
-    /// The scope awaits `task`. `reliable`: it is polled with the scope's own waker. True: a
-    /// request made from outside came back to the task.
-    pub(crate) fn note(
-        &mut self,
-        scope: u32,
-        task: TaskRef,
-        carried: Carried,
-        reliable: bool,
-    ) -> Remains {
-        let entry = self.entry(scope);
-        let mut remains = Remains::default();
-        if reliable && matches!(entry.note, Note::None) {
-            entry.note = Note::One(task, carried);
-            return remains;
-        }
-        let former = std::mem::replace(&mut entry.note, Note::Blank);
-        let both = [former.carried(), carried];
-        for carried in both {
-            remains.mark_back |= self.give_back(scope, carried);
-        }
-        remains.notes = [former, Note::One(task, Carried::default())];
-        remains
-    }
-
-    /// The scope no longer awaits `task`, before its poll is over: what its note carried comes back.
-    pub(crate) fn withdraw(&mut self, scope: u32, task: &TaskRef) -> Remains {
-        let mut remains = Remains::default();
-        let entry = self.entry(scope);
-        let notes = [&mut entry.note, &mut entry.before];
-        for (note, kept) in notes.into_iter().zip(&mut remains.notes) {
-            if note.target() == Some(task) {
-                *kept = std::mem::take(note);
-            }
-        }
-        for carried in [remains.notes[0].carried(), remains.notes[1].carried()] {
-            remains.mark_back |= self.give_back(scope, carried);
-        }
-        remains
-    }
-
-    /// The scope's poll is over: what its former note carried and nobody took up comes back.
-    pub(crate) fn settle(&mut self, scope: u32) -> Remains {
-        let before = std::mem::take(&mut self.entry(scope).before);
-        let mark_back = self.give_back(scope, before.carried());
-        Remains { notes: [before, Note::None], waker: None, mark_back }
-    }
-
-    /// Returns carried requests to whoever made them. True: the task's own mark is to be set.
-    fn give_back(&mut self, holder: u32, carried: Carried) -> bool {
-        if carried.scope
-            && let Some(tree) = &mut self.tree
-        {
-            let passed = std::mem::take(&mut tree.passed);
-            let (back, rest) = passed.into_iter().partition(|passed| passed.0 == holder);
-            tree.passed = rest;
-            let back: Vec<(u32, u32, u32)> = back;
-            for (_, maker, generation) in back {
-                let absorbed = self.absorbing;
-                if let Some(entry) = self.live(maker, generation).filter(|_| !absorbed) {
-                    entry.flags |= RETURNED;
-                }
-            }
-        }
-        carried.task && !self.absorbing
-    }
-
     // ---- wakers ----------------------------------------------------------------------------
-
-    /// Nobody passes the present request on.
-    pub(crate) fn forget_notes(&mut self) -> Vec<Remains> {
-        let mut all = Vec::new();
-        let last = self.tree.as_ref().map_or(0, |tree| tree.entries.len()) as u32;
-        for scope in ROOT..=last {
-            // A free entry has no notes.
-            let entry = self.entry(scope);
-            let notes = [std::mem::take(&mut entry.note), std::mem::take(&mut entry.before)];
-            self.forget_passed(scope);
-            all.push(Remains { notes, waker: None, mark_back: false });
-        }
-        all
-    }
 
     /// Must the scope's own waker be kept anew? `None` stands for the task's waker.
     pub(crate) fn needs_waker(&mut self, scope: u32, waker: Option<&Waker>) -> bool {

@@ -3,27 +3,29 @@
 //! One word, one table. A transition is a method named after what happened; it is one atomic step
 //! and returns what the caller now owes. Nobody else sees the bits.
 //!
-//! | bits   | name      | set by          | cleared by     | while set                          |
-//! |--------|-----------|-----------------|----------------|------------------------------------|
-//! | 0      | SCHEDULED | spawn, wake     | start of poll  | queued, or will be after the poll  |
-//! | 1      | RUNNING   | start of poll   | end of poll    | one thread owns the future, or it woke itself and is queued |
-//! | 2      | DONE      | last poll ends  | never          | future gone, result stored         |
-//! | 3      | CANCEL    | cancel          | start of poll, or uncancel to 0 before COMMITTED | the next poll is armed |
-//! | 4      | COMMITTED | cancel, if idle; end of poll, if marked | start of poll | uncancel cannot take it back |
-//! | 5      | NOTE      | end of poll     | start of poll  | the header names an awaited task   |
-//! | 6      | PASSED    | cancel          | start of poll  | the request went on to that task   |
-//! | 7      | LOCKED    | whoever looks into the header | the same | the short lock: no poll begins or ends |
-//! | 8      | WAITER    | join, callback  | last poll ends | somebody wants to know of the end  |
-//! | 9      | HANDLE    | spawn           | drop of the handle | a `Task` owns the value        |
-//! | 10     | FAILED    | last poll ends  | never          | DONE, with an error                |
-//! | 11     | CANCELLED | last poll ends  | never          | DONE, by cancellation              |
-//! | 12     | UNSEEN    | last poll ends  | a look at the error, `cancel` | nobody knows the error |
-//! | 13     | MESSAGE   | cancel          | cancel without one | a message is stored with the mark |
-//! | 14     | GONE      | a scope's end elsewhere | start of poll | scopes have left the task's tree |
-//! | 15     | HERE      | cancel, at the end of its walk | start of poll | the request is taken here, not passed on |
-//! | 16..32 | requests  | cancel, +1      | uncancel, -1   | `cancelling()` > 0; saturates      |
-//! | 32..64 | refs      | clone, +1       | drop, -1       | the allocation lives               |
+//! | bits   | name      | set by                | cleared by         | while set               |
+//! |--------|-----------|-----------------------|--------------------|-------------------------|
+//! | 0      | SCHEDULED | spawn, wake           | start of poll      | queued, or will be      |
+//! | 1      | RUNNING   | start of poll         | end of poll        | one thread polls it (1) |
+//! | 2      | DONE      | last poll ends        | never              | future gone, result in  |
+//! | 3      | CANCEL    | cancel                | start of poll (2)  | the next poll is armed  |
+//! | 4      | COMMITTED | cancel if idle (3)    | start of poll      | uncancel comes too late |
+//! | 5      | NOTE      | end of poll           | start of poll      | the awaited task shows  |
+//! | 6      | PASSED    | cancel                | start of poll      | the request went there  |
+//! | 7      | LOCKED    | who looks in          | the same           | the short lock is held  |
+//! | 8      | WAITER    | join, callback        | last poll ends     | somebody wants the end  |
+//! | 9      | HANDLE    | spawn                 | drop of the handle | a `Task` owns the value |
+//! | 10     | FAILED    | last poll ends        | never              | DONE, with an error     |
+//! | 11     | CANCELLED | last poll ends        | never              | DONE, by cancellation   |
+//! | 12     | UNSEEN    | last poll ends        | a look, or cancel  | nobody knows the error  |
+//! | 13     | MESSAGE   | cancel                | cancel without one | the mark has a message  |
+//! | 14     | GONE      | scope ends elsewhere  | start of poll      | scopes left the tree    |
+//! | 15     | HERE      | cancel, its walk over | start of poll      | taken here, not passed  |
+//! | 16..32 | requests  | cancel, +1            | uncancel, -1       | `cancelling()`, bounded |
+//! | 32..64 | refs      | clone, +1             | drop, -1           | the allocation lives    |
 //!
+//! (1) Or it woke itself and is queued, which says the same to everybody else: not idle. (2) Or
+//! uncancel, to 0, before COMMITTED. (3) Or the end of the poll, if CANCEL is set by then.
 //! RUNNING and DONE are never both set. A cell without refs is free.
 //!
 //! The **short lock** guards the header's cold part, its waiter and, while the task is idle, its
@@ -31,7 +33,8 @@
 //! so whoever holds it over an idle task knows that the task stays idle.
 //! Model: `loom-tests/state.rs`.
 
-use crate::sys::{AtomicU64, Ordering, spin_loop, thread};
+use crate::sys::{AtomicU64, Ordering, Patience};
+use crate::task::answers::{Completed, End, Ending, Recorded, Request, Start, Wake};
 
 const SCHEDULED: u64 = 1 << 0;
 const RUNNING: u64 = 1 << 1;
@@ -50,6 +53,9 @@ const MESSAGE: u64 = 1 << 13;
 const GONE: u64 = 1 << 14;
 const HERE: u64 = 1 << 15;
 
+/// What the start of a poll clears.
+const UNTIL_POLLED: u64 = SCHEDULED | CANCEL | COMMITTED | NOTE | PASSED | GONE | HERE;
+
 const REQUEST: u64 = 1 << 16;
 const REQUESTS: u64 = 0xffff << 16;
 const REF: u64 = 1 << 32;
@@ -61,87 +67,6 @@ const MOST_REFS: u64 = 1 << 31;
 #[derive(Debug)]
 #[repr(transparent)]
 pub(crate) struct State(AtomicU64);
-
-/// What the waker owes the task.
-#[must_use]
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Wake {
-    Queue,
-    Nothing,
-}
-
-/// What a poll starts with.
-#[must_use]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Start {
-    /// A request waits for delivery.
-    pub(crate) armed: bool,
-    /// It has been to the task that is awaited, and is to be taken here.
-    pub(crate) here: bool,
-    /// A message came with it, and is in the cold part.
-    pub(crate) message: bool,
-    /// A request was passed on through the published note.
-    pub(crate) passed: bool,
-    /// Scopes of this task have ended elsewhere; the cold part lists them.
-    pub(crate) gone: bool,
-}
-
-/// What the end of a poll that stays pending owes.
-#[must_use]
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// It sleeps; it may run, and be freed, elsewhere from now on.
-    Idle,
-    /// It was woken, or marked, meanwhile: queue it again.
-    Requeue,
-    /// It was marked and awaits one task: the lock is held, pass the request on.
-    Forward { message: bool },
-}
-
-/// What a cancel request met.
-#[must_use]
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Request {
-    /// The task is done.
-    Refused,
-    /// Somebody holds the lock: try again.
-    Busy,
-    /// Recorded.
-    Accepted(Recorded),
-}
-
-/// How a request was recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Recorded {
-    /// The lock is held, and must be released.
-    pub(crate) locked: bool,
-    /// The task awaits another: the request goes on to that one. (The lock is held.)
-    pub(crate) follow: bool,
-    /// The task was idle: queue it.
-    pub(crate) queue: bool,
-    /// An earlier request is on its way, and keeps its message.
-    pub(crate) late: bool,
-}
-
-/// How a task ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
-    Value,
-    Failed,
-    Cancelled,
-}
-
-/// What the completer owes.
-#[must_use]
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Completed {
-    /// Somebody waits: the lock is held, take the waiters out, unlock, release, wake.
-    pub(crate) waiters: bool,
-    /// The runtime's reference is still to be released; the value first, if no handle owns it.
-    pub(crate) release: bool,
-    /// Nobody holds the cell any more: free it.
-    pub(crate) free: bool,
-}
 
 impl State {
     /// A task that is queued; the runtime and a handle hold it.
@@ -225,7 +150,7 @@ impl State {
     pub(crate) fn start_poll(&self) -> Start {
         self.step_unlocked(|now| {
             debug_assert!(now & (SCHEDULED | RUNNING) != 0 && now & DONE == 0);
-            let next = now & !(SCHEDULED | CANCEL | COMMITTED | NOTE | PASSED | GONE | HERE) | RUNNING;
+            let next = now & !UNTIL_POLLED | RUNNING;
             let start = Start {
                 armed: now & CANCEL != 0,
                 here: now & HERE != 0,
@@ -385,9 +310,7 @@ impl State {
 
     /// The task's own scope makes a request; it is delivered by the scope, not by the mark.
     pub(crate) fn count_own(&self) {
-        self.step(|now| {
-            ((now & REQUESTS != REQUESTS).then_some(now + REQUEST), ())
-        });
+        self.step(|now| ((now & REQUESTS != REQUESTS).then_some(now + REQUEST), ()));
     }
 
     /// Takes one request back, never below zero; to zero, the undelivered mark goes too.
@@ -522,22 +445,4 @@ fn count(word: u64) -> u32 {
 
 fn with_message(word: u64, message: bool) -> u64 {
     if message { word | MESSAGE } else { word & !MESSAGE }
-}
-
-/// How to wait for a lock that is held for a few stores: its holder may be off its core.
-pub(crate) struct Patience(u32);
-
-impl Patience {
-    pub(crate) fn new() -> Self {
-        Patience(0)
-    }
-
-    pub(crate) fn wait(&mut self) {
-        self.0 += 1;
-        if self.0 < 32 && cfg!(not(loom)) {
-            spin_loop();
-        } else {
-            thread::yield_now();
-        }
-    }
 }

@@ -22,7 +22,10 @@ pub(crate) enum Exit<T> {
     Value(T),
     /// Its inside was dropped. `mine`: what unwound it was its own request, and no other one
     /// concerns it any more than when it was entered.
-    Unwound { cancelled: Cancelled, mine: bool },
+    Unwound {
+        cancelled: Cancelled,
+        mine: bool,
+    },
 }
 
 /// Tells an unwinding that comes as a value from all other values.
