@@ -1,6 +1,6 @@
 //! What waits for the clock: sleeps and intervals.
 //!
-//! A sleep is an [`Alarm`] and a moment, and knows nothing of cancellation: dropped, it is gone
+//! A sleep is an `Alarm` and a moment, and knows nothing of cancellation: dropped, it is gone
 //! from the runtime's timers. The alarm may go off on another thread between a look at it and the
 //! exchange of its waker, so a poll exchanges first and looks afterwards.
 
