@@ -22,13 +22,40 @@ use crate::task::raw::TaskRef;
 
 /// Asks `task` to end. False: it is done already, and nothing changes (CAN-01).
 pub(crate) fn request(task: &TaskRef, message: Option<Message>) -> bool {
+    ask(task, message, None)
+}
+
+/// As [`request`], for a group, which asks its members, by their numbers, itself: if the request
+/// meets one of them, it adds to that one's count and goes no further. Else a member that awaits
+/// another one, or that the parent awaits, could be asked again while it cleans up.
+pub(crate) fn request_but(
+    task: &TaskRef,
+    message: Option<Message>,
+    members: Option<&[u64]>,
+) -> bool {
+    match is_member(task, members) {
+        true => task.header().state.count_one(),
+        false => ask(task, message, members),
+    }
+}
+
+/// As [`request_but`], of a member: the request that the group itself makes of it.
+pub(crate) fn request_member(task: &TaskRef, members: &[u64]) -> bool {
+    ask(task, None, Some(members))
+}
+
+fn is_member(task: &TaskRef, members: Option<&[u64]>) -> bool {
+    members.is_some_and(|members| members.binary_search(&task.header().id()).is_ok())
+}
+
+fn ask(task: &TaskRef, message: Option<Message>, members: Option<&[u64]>) -> bool {
     let mut patience = Patience::new();
     loop {
         match task.header().state.request(message.is_some()) {
             Request::Refused => return false,
             Request::Busy => patience.wait(),
             Request::Accepted(recorded) if recorded.follow => {
-                forward(task.clone(), message);
+                forward(task.clone(), message, members);
                 return true;
             }
             Request::Accepted(recorded) => {
@@ -58,13 +85,19 @@ fn write_down(task: &TaskRef, recorded: Recorded, message: Option<Message>) {
 }
 
 /// Passes a request on from `at`, an idle task that awaits another and whose short lock is held.
-pub(crate) fn forward(mut at: TaskRef, message: Option<Message>) {
+pub(crate) fn forward(mut at: TaskRef, message: Option<Message>, members: Option<&[u64]>) {
     let mut met = BTreeSet::new();
     let mut patience = Patience::new();
     loop {
         met.insert(at.address());
         let next = at.header().published().filter(|next| !met.contains(&next.address()));
         let Some(next) = next else { return take_itself(&at, message) };
+        if is_member(&next, members) {
+            return match next.header().state.count_one() {
+                true => at.header().state.unlock_passed(),
+                false => take_itself(&at, message),
+            };
+        }
         match next.header().state.request(message.is_some()) {
             Request::Refused => return take_itself(&at, message),
             Request::Accepted(recorded) => {

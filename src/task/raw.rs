@@ -28,7 +28,7 @@ use crate::task::hooks::Hooks;
 use crate::task::memory::Home;
 use crate::task::notes::Note;
 use crate::task::poll::{Runnable, kill_running, schedule};
-use crate::task::scopes::{Scopes, Tree};
+use crate::task::scopes::{Fired, Scopes, Tree};
 use crate::task::state::State;
 
 /// What all tasks have in common.
@@ -55,8 +55,16 @@ pub(crate) struct Cold {
     /// What it ended with; `None` also for a cancellation without a message.
     pub(crate) error: Option<Error>,
     pub(crate) hooks: Hooks,
-    /// Scopes of this task that ended elsewhere.
+    pub(crate) news: News,
+}
+
+/// What happened to scopes of this task from outside, for its next poll.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// They ended elsewhere.
     pub(crate) gone: Vec<(u32, u32)>,
+    /// Groups made requests, which count already.
+    pub(crate) fired: Vec<Fired>,
 }
 
 /// What has to know the type of the future.
@@ -290,6 +298,16 @@ impl Header {
         self.waiter.with_mut(|waiter| {
             // SAFETY: it is touched only under the short lock.
             self.with_cold_if_any(|cold| look(unsafe { &mut *waiter }, cold))
+        })
+    }
+
+    /// Takes the news that came in, if there are any.
+    pub(crate) fn take_news(&self) -> Option<News> {
+        self.state.has_news().then(|| {
+            self.state.lock();
+            let news = self.with_cold(|cold, _| std::mem::take(&mut cold.news));
+            self.state.unlock_no_news();
+            news
         })
     }
 

@@ -19,6 +19,7 @@
 use std::task::Waker;
 
 use crate::error::Message;
+use crate::sys::Arc;
 use crate::task::notes::{Carried, Note, Remains};
 use crate::task::raw::TaskRef;
 
@@ -54,6 +55,18 @@ pub(super) struct Entry {
     pub(super) before: Note,
     /// The waker it is polled with, if that is not the task's own.
     waker: Option<Waker>,
+    /// A group's request concerns the tasks with these numbers, too, and was made of them already.
+    members: Option<Members>,
+}
+
+/// The numbers of tasks, sorted.
+pub(crate) type Members = Arc<Vec<u64>>;
+
+/// A group made a request of its parent, from outside: it is counted already.
+#[derive(Debug)]
+pub(crate) struct Fired {
+    pub(crate) place: (u32, u32),
+    pub(crate) members: Members,
 }
 
 impl Entry {
@@ -170,6 +183,7 @@ impl Scopes {
         let entry = &mut tree.entries[scope as usize - 1];
         entry.generation = entry.generation.wrapping_add(1);
         entry.flags = LIVE;
+        entry.members = None;
         entry.parent = parent;
         if fired {
             entry.flags |= FIRED | if undelivered { RETURNED } else { 0 };
@@ -294,12 +308,29 @@ impl Scopes {
         self.entry(scope).has(OWED_TASK | OWED_SCOPE)
     }
 
-    /// The task to which an owed leaf can pass the request on.
-    pub(crate) fn pass_to(&mut self, scope: u32) -> Option<TaskRef> {
-        self.entry(scope).before.target().cloned()
+    /// What an owed leaf can pass the request on to.
+    pub(crate) fn pass_to(&mut self, scope: u32) -> Note {
+        self.entry(scope).before.awaited()
     }
 
-    /// The request went on to the task of the note.
+    /// Whom the request that a leaf is owed was made of already, if it is one group's alone.
+    pub(crate) fn members(&mut self, leaf: u32) -> Option<Members> {
+        if self.entry(leaf).has(OWED_TASK) {
+            return None;
+        }
+        let (mut at, mut members, mut makers) = (leaf, None, 0);
+        while at != ROOT {
+            let entry = self.entry(at);
+            if entry.has(OWING) {
+                members = entry.members.clone();
+                makers += 1;
+            }
+            at = entry.parent;
+        }
+        members.filter(|_| makers == 1)
+    }
+
+    /// The request went on to what the note says.
     pub(crate) fn passed_on(&mut self, scope: u32) {
         let owed = self.entry(scope).flags;
         let carried = Carried { task: owed & OWED_TASK != 0, scope: owed & OWED_SCOPE != 0 };
@@ -316,10 +347,7 @@ impl Scopes {
                 at = parent;
             }
         }
-        if let Note::One(_, before) = &mut self.entry(scope).before {
-            before.task |= carried.task;
-            before.scope |= carried.scope;
-        }
+        self.entry(scope).before.carry(carried);
         self.taken(scope);
     }
 
@@ -339,6 +367,22 @@ impl Scopes {
         if let Some(tree) = &mut self.tree {
             tree.fired += 1;
         }
+    }
+
+    /// A group has made a request from outside: it is to be owed in the scope's next poll.
+    pub(crate) fn fire_from_outside(&mut self, fired: Fired) {
+        let (scope, generation) = fired.place;
+        if let Some(entry) = self.live(scope, generation) {
+            entry.flags |= FIRED | RETURNED;
+            entry.members = Some(fired.members);
+            if let Some(tree) = &mut self.tree {
+                tree.fired += 1;
+            }
+        }
+    }
+
+    pub(crate) fn has_fired(&mut self, scope: u32) -> bool {
+        self.entry(scope).has(FIRED)
     }
 
     /// Did the scope's own request come back? Then it is to be owed again.
