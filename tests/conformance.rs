@@ -15,6 +15,12 @@ mod parse;
 #[allow(dead_code)]
 #[path = "../examples/scenario/run.rs"]
 mod run;
+#[allow(dead_code)]
+#[path = "../examples/scenario/scopes.rs"]
+mod scopes;
+#[allow(dead_code)]
+#[path = "../examples/scenario/several.rs"]
+mod several;
 
 use std::collections::BTreeMap;
 

@@ -168,7 +168,7 @@ impl Children {
         }
         let over = state.is_over();
         drop(state);
-        let waker = aborted.as_ref().and_then(|aborted| self.trigger.fire(aborted.members.clone()));
+        let waker = aborted.as_ref().and_then(|aborted| self.trigger.fire(&aborted.members));
         if let Some(aborted) = aborted {
             aborted.cancel();
         }

@@ -70,11 +70,9 @@ impl Gathering {
         let several = self.watch.several();
         let error = decided.and_then(|number| several.tasks()[number].error());
         match error {
+            Some(error) if !collect && !error.is_cancelled() => Poll::Ready(Err(error)),
             // What comes back, once all have ended, is the awaiter's own request (GAT-08).
-            None if several.is_requested() => self.go_on(None),
-            Some(error) if several.is_requested() && (collect || error.is_cancelled()) => {
-                self.go_on(error.into_message())
-            }
+            error if several.answer_request() => self.go_on(error.and_then(Error::into_message)),
             Some(error) if !collect => Poll::Ready(Err(error)),
             _ => Poll::Ready(Ok(())),
         }

@@ -90,11 +90,6 @@ pub(crate) fn is_polling() -> bool {
     !CURRENT.with(Cell::get).is_null()
 }
 
-/// Is this the task that this thread is polling?
-pub(crate) fn is_current(task: &TaskRef) -> bool {
-    with(|current| current.is(task)) == Some(true)
-}
-
 /// Notes that jobs wait for the end of the poll that this thread is in, if it is in one.
 pub(crate) fn hold_jobs() -> bool {
     with(|current| current.holds_jobs.set(true)).is_some()
@@ -207,6 +202,9 @@ impl Current {
         for fired in news.fired {
             self.scopes(|scopes| scopes.fire_from_outside(fired));
         }
+        for place in news.returned {
+            self.scopes(|scopes| scopes.return_from_outside(place));
+        }
         for (scope, generation) in news.gone {
             if let Some(remains) = self.scopes(|scopes| scopes.purge(scope, generation)) {
                 self.dispose(remains);
@@ -268,7 +266,9 @@ impl Current {
         let members = members.as_ref().map(|members| members.as_slice());
         let passed = match target {
             Note::One(task, _) => cancel::request_but(&task, message, members),
-            Note::Several(several, _) => several.cancel(message, members),
+            Note::Several(several, _) => {
+                cancel::request_several(several, &self.task(), message, members)
+            }
             Note::None | Note::Blank => false,
         };
         self.scopes(|scopes| match passed {
@@ -338,10 +338,9 @@ impl Current {
 
     /// A scope takes: its inside is gone, and all scopes around it have been served.
     pub(crate) fn take(&self, place: u32) -> Cancelled {
-        let message = self.scopes(|scopes| {
-            scopes.taken(place);
-            scopes.message.take()
-        });
+        let (remains, message) =
+            self.scopes(|scopes| (scopes.absorb(place), scopes.message.take()));
+        self.dispose(remains);
         Cancelled::new(message)
     }
 

@@ -16,7 +16,8 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 
 use crate::error::Cancelled;
-use crate::sys::{Arc, Mutex};
+use crate::sys::{Arc, Mutex, Patience};
+use crate::task::cancel::{self, Offered};
 use crate::task::current::{self, Current};
 use crate::task::raw::TaskRef;
 use crate::task::scopes::{Fired, Members};
@@ -37,19 +38,45 @@ struct State {
 
 impl Trigger {
     /// Makes the request, and gives who is to be woken for it. `members`: who is asked anyway.
-    pub(crate) fn fire(&self, members: Members) -> Option<Waker> {
-        let mut state = self.0.lock();
-        if state.closed || std::mem::replace(&mut state.fired, true) {
-            return None;
-        }
-        if let Some((owner, place)) = &state.owner
-            && owner.header().state.lock_unless_done()
-        {
-            let fired = Fired { place: *place, members };
+    ///
+    /// If the parent sleeps and awaits a task, the request goes on to that one at once, as any
+    /// other does; else the scope's next poll delivers it.
+    pub(crate) fn fire(&self, members: &Members) -> Option<Waker> {
+        let mut patience = Patience::new();
+        loop {
+            let mut state = self.0.lock();
+            if state.closed || state.fired {
+                return None;
+            }
+            let owner = state.owner.clone();
+            let Some((owner, place)) = owner.filter(|(owner, _)| owner.lock_unless_done()) else {
+                state.fired = true;
+                return state.waker.take();
+            };
+            let offered = cancel::offer(&owner, members);
+            if let Offered::Busy = offered {
+                owner.header().state.unlock();
+                drop(state);
+                patience.wait();
+                continue;
+            }
+            let passed = matches!(offered, Offered::Passed(_));
+            let fired = Fired { place, members: members.clone(), passed };
             owner.header().with_cold(|cold, _| cold.news.fired.push(fired));
             owner.header().state.unlock_fired();
+            state.fired = true;
+            drop(state);
+            if let Offered::Passed(onward) = offered {
+                if cancel::go_on(onward, &owner, members) {
+                    return None;
+                }
+                if owner.lock_unless_done() {
+                    owner.header().with_cold(|cold, _| cold.news.returned.push(place));
+                    owner.header().state.unlock_news();
+                }
+            }
+            return self.take_waker();
         }
-        state.waker.take()
     }
 
     /// Gives who is to be woken for any other reason.

@@ -305,7 +305,7 @@ impl TaskRef {
     pub(crate) fn awaits(&self) -> Option<TaskRef> {
         let header = self.header();
         header.state.lock_idle().then(|| {
-            let awaited = header.published();
+            let awaited = header.published().target().cloned();
             header.state.unlock();
             awaited
         })?

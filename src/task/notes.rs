@@ -52,17 +52,16 @@ impl Note {
         }
     }
 
-    /// The one task, which others may find.
+    /// Something that requests can be passed on to.
+    pub(super) fn is_reliable(&self) -> bool {
+        matches!(self, Note::One(..) | Note::Several(..))
+    }
+
+    /// The one task, if it is one.
     pub(crate) fn target(&self) -> Option<&TaskRef> {
         match self {
             Note::One(task, _) => Some(task),
             _ => None,
-        }
-    }
-
-    pub(crate) fn carry_task(&mut self) {
-        if let Note::One(_, carried) = self {
-            carried.task = true;
         }
     }
 
@@ -74,7 +73,7 @@ impl Note {
     }
 
     /// What requests can be passed on to, without what went there before.
-    pub(super) fn awaited(&self) -> Note {
+    pub(crate) fn awaited(&self) -> Note {
         match self {
             Note::One(task, _) => Note::One(task.clone(), Carried::default()),
             Note::Several(several, _) => Note::Several(several.clone(), Carried::default()),

@@ -177,7 +177,7 @@ fn suspend(raw: NonNull<Header>, current: &mut Current) {
                 true => task.header().with_cold(|cold, _| cold.message.take()),
                 false => None,
             };
-            cancel::forward(task, message, None);
+            cancel::forward(task, message);
         }
     }
 }

@@ -21,7 +21,6 @@ use std::task::Waker;
 use crate::error::Message;
 use crate::sys::Arc;
 use crate::task::notes::{Carried, Note, Remains};
-use crate::task::raw::TaskRef;
 
 /// The task itself, around all its scopes.
 pub(crate) const ROOT: u32 = 0;
@@ -67,6 +66,8 @@ pub(crate) type Members = Arc<Vec<u64>>;
 pub(crate) struct Fired {
     pub(crate) place: (u32, u32),
     pub(crate) members: Members,
+    /// It went on to what the task awaited, sleeping.
+    pub(crate) passed: bool,
 }
 
 impl Entry {
@@ -91,9 +92,9 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// The published task, if the one leaf is a scope.
-    pub(crate) fn published(&self) -> Option<&TaskRef> {
-        self.published.and_then(|leaf| self.entries[leaf as usize - 1].note.target())
+    /// The published note, if the one leaf is a scope.
+    pub(crate) fn published(&self) -> Option<&Note> {
+        self.published.map(|leaf| &self.entries[leaf as usize - 1].note)
     }
 }
 
@@ -125,9 +126,10 @@ impl Scopes {
             self.tree = Some(tree);
         }
         if passed {
+            let carried = Carried { task: true, scope: false };
             match published {
-                Some(leaf) => self.entry(leaf).note.carry_task(),
-                None => self.root.before.carry_task(),
+                Some(leaf) => self.entry(leaf).note.carry(carried),
+                None => self.root.before.carry(carried),
             }
         }
     }
@@ -136,7 +138,7 @@ impl Scopes {
     /// leaf has a note to publish.
     #[inline]
     pub(crate) fn end(&mut self, note: &mut Note, tree: &mut Option<Box<Tree>>) -> bool {
-        let mut noted = self.root.note.target().is_some();
+        let mut noted = self.root.note.is_reliable();
         if let Some(mut own) = self.tree.take() {
             own.under_root = self.root.children;
             if self.root.children > 0 {
@@ -361,6 +363,15 @@ impl Scopes {
         }
     }
 
+    /// What is inside the scope has been unwound: nothing of what it passed on comes back.
+    pub(crate) fn absorb(&mut self, scope: u32) -> Remains {
+        self.taken(scope);
+        self.forget_passed(scope);
+        let entry = self.entry(scope);
+        let notes = [std::mem::take(&mut entry.note), std::mem::take(&mut entry.before)];
+        Remains { notes, ..Remains::default() }
+    }
+
     /// The scope makes a request of its own.
     pub(crate) fn fire(&mut self, scope: u32) {
         self.entry(scope).flags |= FIRED;
@@ -369,15 +380,30 @@ impl Scopes {
         }
     }
 
-    /// A group has made a request from outside: it is to be owed in the scope's next poll.
+    /// A group has made a request from outside: it has gone on, or is to be owed in the scope's
+    /// next poll.
     pub(crate) fn fire_from_outside(&mut self, fired: Fired) {
         let (scope, generation) = fired.place;
-        if let Some(entry) = self.live(scope, generation) {
-            entry.flags |= FIRED | RETURNED;
-            entry.members = Some(fired.members);
-            if let Some(tree) = &mut self.tree {
-                tree.fired += 1;
+        let Some(entry) = self.live(scope, generation) else { return };
+        entry.flags |= FIRED;
+        entry.members = Some(fired.members);
+        let Some(tree) = &mut self.tree else { return };
+        tree.fired += 1;
+        // What went on did so while the task slept: its note is still where it was.
+        match tree.single_noted_leaf().filter(|_| fired.passed) {
+            Some(leaf) => {
+                tree.passed.push((leaf, scope, generation));
+                let carried = Carried { task: false, scope: true };
+                self.entry(leaf).note.carry(carried);
             }
+            None => self.entry(scope).flags |= RETURNED,
+        }
+    }
+
+    /// A group's request found nobody to take it.
+    pub(crate) fn return_from_outside(&mut self, (scope, generation): (u32, u32)) {
+        if let Some(entry) = self.live(scope, generation) {
+            entry.flags |= RETURNED;
         }
     }
 
@@ -442,7 +468,7 @@ impl Tree {
         let leaves = (1..).zip(&self.entries);
         let mut leaves = leaves.filter(|(_, entry)| is_leaf(entry));
         match (leaves.next(), leaves.next()) {
-            (Some((leaf, entry)), None) if entry.note.target().is_some() => Some(leaf),
+            (Some((leaf, entry)), None) if entry.note.is_reliable() => Some(leaf),
             _ => None,
         }
     }

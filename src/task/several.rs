@@ -12,11 +12,8 @@
 use std::collections::VecDeque;
 use std::task::{Poll, Waker};
 
-use crate::error::Message;
 use crate::sys::{Arc, Mutex};
 use crate::task::answers::Ending;
-use crate::task::cancel;
-use crate::task::current;
 use crate::task::hooks::CallbackId;
 use crate::task::raw::TaskRef;
 
@@ -59,8 +56,10 @@ struct Progress {
     ended: VecDeque<usize>,
     /// Which one made it enough.
     decided: Option<usize>,
-    /// A request went to them.
+    /// A request went to them, or is about to.
     requested: bool,
+    /// The waiter has ended for it.
+    answered: bool,
     waker: Option<Waker>,
 }
 
@@ -69,31 +68,29 @@ impl Several {
         &self.tasks
     }
 
-    /// Did a request go to them?
-    pub(crate) fn is_requested(&self) -> bool {
-        self.progress.lock().requested
+    /// A request goes to them; did one before? `None`: it is decided already (GAT-07).
+    pub(super) fn begin_request(&self) -> Option<bool> {
+        let mut progress = self.progress.lock();
+        match progress.decided {
+            Some(_) => None,
+            None => Some(std::mem::replace(&mut progress.requested, true)),
+        }
     }
 
-    /// Asks all that have not ended to end. False: there is none, or it is decided already.
-    ///
-    /// `members`: see [`cancel::request_but`].
-    pub(super) fn cancel(&self, message: Option<Message>, members: Option<&[u64]>) -> bool {
-        {
-            let mut progress = self.progress.lock();
-            if progress.decided.is_some() {
-                return false;
-            }
-            progress.requested = true;
-        }
-        let mut accepted = false;
-        // A task that awaits itself is not asked by itself.
-        let others = self.tasks.iter().filter(|task| !current::is_current(task));
-        for task in others {
-            accepted |= cancel::request_but(task, message.clone(), members);
-        }
-        // If none was left, the last one's listener is on its way: the waiter takes the request
-        // itself, now.
-        accepted
+    /// All were asked. False: nobody took it, so that whoever awaits them must.
+    pub(super) fn end_request(&self, before: bool, accepted: bool) -> bool {
+        let mut progress = self.progress.lock();
+        // The waiter may have looked meanwhile, and have taken it for what it ends with.
+        let passed = before || accepted || progress.answered;
+        progress.requested = passed;
+        passed
+    }
+
+    /// It is decided: did a request go to them, which whoever awaits them now answers?
+    pub(crate) fn answer_request(&self) -> bool {
+        let mut progress = self.progress.lock();
+        progress.answered = progress.requested;
+        progress.requested
     }
 
     /// A listener was called: that task has ended.
@@ -131,8 +128,8 @@ impl Watch {
     /// here; else in their turn.
     pub(crate) fn new(tasks: Vec<TaskRef>, enough: Enough, at_once: bool) -> Self {
         let left = tasks.len();
-        let (ended, decided, requested) = (VecDeque::new(), None, false);
-        let progress = Progress { left, ended, decided, requested, waker: None };
+        let (ended, decided, requested, answered) = (VecDeque::new(), None, false, false);
+        let progress = Progress { left, ended, decided, requested, answered, waker: None };
         let several = Arc::new(Several { tasks, enough, progress: Mutex::new(progress) });
         let listen = |(number, task): (usize, &TaskRef)| {
             if at_once && task.is_finished() {

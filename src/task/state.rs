@@ -270,12 +270,14 @@ impl State {
         self.step(|now| (Some(now & !LOCKED | PASSED), ()));
     }
 
-    /// The lock is held over an idle task whose request was refused: it must take it itself.
+    /// The lock is held over a task whose request was refused: it must take it itself. It may have
+    /// moved on, where nothing held it in place.
     pub(crate) fn unlock_refused(&self, message: bool) -> Wake {
         self.step(|now| {
-            let next = with_message(now & !LOCKED | CANCEL | HERE, message);
-            match now & SCHEDULED {
-                0 => (Some(next | COMMITTED | SCHEDULED), Wake::Queue),
+            let next = with_message(now & !LOCKED | CANCEL, message);
+            match now & (SCHEDULED | RUNNING) {
+                0 => (Some(next | HERE | COMMITTED | SCHEDULED), Wake::Queue),
+                SCHEDULED => (Some(next | HERE), Wake::Nothing),
                 _ => (Some(next), Wake::Nothing),
             }
         })
@@ -418,8 +420,9 @@ impl State {
 
     // ---- looks -----------------------------------------------------------------------------
 
-    pub(crate) fn has_news(&self) -> bool {
-        self.load() & NEWS != 0
+    /// Does it sleep, with a note that others can find?
+    pub(crate) fn is_idle_with_note(&self) -> bool {
+        self.load() & (SCHEDULED | RUNNING | DONE | NOTE) == NOTE
     }
 
     pub(crate) fn is_done(&self) -> bool {

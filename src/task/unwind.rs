@@ -209,7 +209,8 @@ impl Scope {
             }
             Poll::Ready(Err(cancelled)) => {
                 current.absorb(|| future.set(None));
-                current.scopes(|scopes| scopes.taken(place));
+                let remains = current.scopes(|scopes| scopes.absorb(place));
+                current.dispose(remains);
                 Poll::Ready(Err(cancelled))
             }
             Poll::Pending if current.scopes(|scopes| scopes.is_owed_below(place)) => {
