@@ -4,7 +4,7 @@
 //! Plain threads know nothing of the end until they meet it. Each round drops a runtime under the
 //! hands of a few of them, and then asks after every single task.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -51,14 +51,18 @@ async fn waits_forever(counted: Counted) {
 }
 
 /// Spawns until the runtime refuses, and a little longer; then waits for every task.
-fn spawn_through_the_end(handle: &Handle, over: &AtomicBool, tally: &Arc<Tally>) {
+fn spawn_through_the_end(handle: &Handle, tally: &Arc<Tally>) {
     let mut tasks: Vec<Task<()>> = Vec::new();
-    let mut late = 0;
-    while late < 3 {
-        late += usize::from(over.load(Ordering::Acquire));
-        tasks.push(handle.spawn(waits_forever(Counted::new(tally))));
-        if tasks.len() % 64 == 0 {
-            thread::yield_now();
+    let mut refused = 0;
+    while refused < 3 {
+        let task = handle.spawn(waits_forever(Counted::new(tally)));
+        refused += usize::from(task.is_finished());
+        tasks.push(task);
+        // The end is to come soon, also where there are more threads than cores.
+        match tasks.len() {
+            0..20 => {}
+            20..40 => thread::yield_now(),
+            _ => thread::sleep(Duration::from_micros(50)),
         }
     }
     for task in tasks {
@@ -69,21 +73,18 @@ fn spawn_through_the_end(handle: &Handle, over: &AtomicBool, tally: &Arc<Tally>)
 fn round(number: usize) {
     let tally = Arc::new(Tally::default());
     let runtime = Runtime::builder().workers(1 + number % 3).build().unwrap();
-    let over = Arc::new(AtomicBool::new(false));
     let start = Arc::new(Barrier::new(SPAWNERS + 1));
     let spawner = |_| {
-        let (handle, tally) = (runtime.handle(), tally.clone());
-        let (over, start) = (over.clone(), start.clone());
+        let (handle, tally, start) = (runtime.handle(), tally.clone(), start.clone());
         thread::spawn(move || {
             start.wait();
-            spawn_through_the_end(&handle, &over, &tally);
+            spawn_through_the_end(&handle, &tally);
         })
     };
     let spawners: Vec<_> = (0..SPAWNERS).map(spawner).collect();
     start.wait();
-    (0..number % 17).for_each(|_| thread::yield_now());
+    (0..number % 5).for_each(|_| thread::yield_now());
     drop(runtime);
-    over.store(true, Ordering::Release);
     spawners.into_iter().for_each(|spawner| spawner.join().unwrap());
     let read = |count: &AtomicUsize| count.load(Ordering::Acquire);
     assert_eq!(read(&tally.made), read(&tally.dropped), "futures made, and dropped");
