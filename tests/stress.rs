@@ -103,10 +103,10 @@ fn run(runtime: Runtime, world: &Arc<World>, mut rng: Rng, end: End, others: &Ba
         return;
     }
     // The runtime beside this one has to use up its steps, too, before this can be quiet.
-    runtime.block_on(async { Ok(quiet(world, &server).await) }).unwrap();
+    runtime.block_on(quiet(world, &server)).unwrap();
     outsiders.into_iter().for_each(|outsider| outsider.join().unwrap());
     others.wait();
-    runtime.block_on(async { Ok(quiet(world, &server).await) }).unwrap();
+    runtime.block_on(quiet(world, &server)).unwrap();
     others.wait();
     let left = runtime.block_on(async {
         server.cancel();
@@ -134,7 +134,7 @@ async fn keep_busy(world: &Arc<World>, rng: &mut Rng, end: End) {
 async fn quiet(world: &Arc<World>, server: &TaskRef) {
     let me = filch::current_task().unwrap();
     while world.has_unfinished() {
-        world.release_parcels();
+        world.tidy_up();
         let tasks = filch::all_tasks().into_iter();
         for task in tasks.filter(|task| *task != me && task != server).take(1) {
             drop(
@@ -149,7 +149,7 @@ async fn quiet(world: &Arc<World>, server: &TaskRef) {
 /// What a plain thread does to the runtime.
 fn intrude(world: &Arc<World>, mut rng: Rng) {
     while world.steps_left() > 0 {
-        match rng.u8(..6) {
+        match rng.u8(..8) {
             0 | 1 => {
                 let solo = rng.bool();
                 let start = |life| world.handle.spawn(life);
@@ -158,7 +158,12 @@ fn intrude(world: &Arc<World>, mut rng: Rng) {
                     world.check(&child.known, &outcome);
                 }
             }
-            2 => drop(beget(world, &mut rng, false, None, |life| world.handle.spawn(life))),
+            2 => {
+                if let Some(letter) = world.letters.take(&mut rng) {
+                    _ = letter.send(0);
+                }
+            }
+            3 => drop(beget(world, &mut rng, false, None, |life| world.handle.spawn(life))),
             _ => {
                 if let Some(somebody) = world.anybody(&mut rng)
                     && somebody.cancel(&mut rng)
@@ -194,7 +199,7 @@ fn round(rng: &mut Rng, ends: &[End]) {
         .iter()
         .map(|_| {
             let runtime = build();
-            let world = World::new(runtime.handle(), STEPS);
+            let world = World::new(runtime.handle(), STEPS, rng.bool());
             (runtime, world)
         })
         .collect();

@@ -11,6 +11,7 @@ use filch::time::Instant;
 use filch::{Error, Result, Task, TaskBuilder, TaskRef, all_tasks, catch_cancelled, current_task};
 use filch::{interval, sleep, sleep_until, spawn, spawn_eager, timeout, timeout_any, timeout_at};
 use filch::{timeout_scope, to_thread, yield_now};
+use futures::channel::oneshot;
 use futures::future::{join3, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 
@@ -65,7 +66,8 @@ impl Me {
             // A solo task does nothing whose cancellation would not be counted.
             let most = if self.known.solo { 70 } else { 100 };
             match self.rng.u8(..most) {
-                0..20 => self.wait().await,
+                0..17 => self.wait().await,
+                17..20 => self.hear().await,
                 20..35 => self.ask().await,
                 35..48 => return self.spawn(),
                 48..58 if nested < NESTED => return self.catch(nested + 1).await,
@@ -82,6 +84,9 @@ impl Me {
     }
 
     pub(crate) fn some_time(&mut self) -> Duration {
+        if self.world.hurries && self.rng.u8(..32) > 0 {
+            return Duration::from_nanos(self.rng.u64(..20_000));
+        }
         match self.rng.u8(..16) {
             0..5 => Duration::ZERO,
             5..12 => Duration::from_micros(self.rng.u64(1..400)),
@@ -111,6 +116,24 @@ impl Me {
                     yield_now().await;
                 }
             }
+        }
+    }
+
+    /// Waits for a word from whoever finds the letter, and answers one.
+    async fn hear(&mut self) {
+        self.known.does("waits for a word");
+        let (letter, word) = oneshot::channel();
+        let time = self.some_time();
+        let former = self.world.letters.put(letter, &mut self.rng);
+        if let Some(letter) = self.world.letters.take(&mut self.rng) {
+            _ = letter.send(self.known.number);
+        }
+        // Whoever has waited for an answer to the former gets none.
+        drop(former);
+        if self.rng.bool() {
+            _ = word.await;
+        } else {
+            drop(select(word, Box::pin(sleep(time))).await);
         }
     }
 
@@ -164,7 +187,12 @@ impl Me {
                 other.task().set_name(format!("task {} of the stress", other.number));
                 assert!(format!("{other:?}").contains(&other.number.to_string()));
             }
-            _ => drop(all_tasks()),
+            _ => {
+                if let Some(deadline) = self.world.deadlines.take(&mut self.rng) {
+                    _ = deadline.reschedule(Instant::now() + self.some_time());
+                }
+                drop(all_tasks());
+            }
         }
     }
 
@@ -273,13 +301,19 @@ impl Me {
         }
     }
 
-    /// By reference: anybody younger.
+    /// By reference: anybody younger; or older, perhaps itself, but then not for ever.
     async fn join_anybody(&mut self) -> Result<()> {
         let Some(other) = self.world.anybody(&mut self.rng) else { return Ok(()) };
-        if other.solo || other.number <= self.known.number {
+        if other.solo {
             return Ok(());
         }
-        let joined = other.task().join().await;
+        let join = other.task().join();
+        if other.number <= self.known.number {
+            self.known.does("joins an older one");
+            drop(timeout(self.some_time(), join).await);
+            return Ok(());
+        }
+        let joined = join.await;
         if joined.is_ok() && other.task().error().is_some() {
             self.world.complain(format!("{other:?} has failed, and was joined without an error"));
         }
@@ -325,6 +359,7 @@ impl Me {
             5 => timeout_any(limit, sleep(other)).await.map_err(Error::from),
             _ => {
                 timeout_scope(limit, async move |deadline| {
+                    drop(self.world.deadlines.put(deadline.clone(), &mut self.rng));
                     // Too late is no mistake here.
                     let now = Instant::now();
                     _ = deadline.reschedule(if how == 6 { Some(now + other) } else { None });

@@ -54,7 +54,7 @@ async fn accept_all(
             // Clients leave as they like, and that is an error here.
             drop(attend(&world, stream).await);
         }));
-        if connections.len() % 64 == 0 {
+        if connections.len().is_multiple_of(64) {
             connections.retain(|connection| !connection.is_finished());
         }
     }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use fastrand::Rng;
-use filch::{CallbackId, Error, Handle, Task, TaskRef};
+use filch::{CallbackId, Deadline, Error, Handle, Task, TaskRef};
+use futures::channel::oneshot;
 
 /// How many tasks can be picked out by others at any time.
 const FAMOUS: usize = 64;
@@ -31,7 +32,45 @@ pub(crate) struct World {
     unfinished: Mutex<BTreeMap<u64, Weak<Known>>>,
     /// Handles that wait for a new owner.
     pub(crate) parcels: Mutex<Vec<Child>>,
+    /// Who finds one may say a word to whoever waits for it.
+    pub(crate) letters: Pool<oneshot::Sender<u64>>,
+    /// Anybody may move them.
+    pub(crate) deadlines: Pool<Deadline>,
+    /// Everything is to come at once.
+    pub(crate) hurries: bool,
     complaints: Mutex<Vec<String>>,
+}
+
+/// A few things for anybody to take.
+pub(crate) struct Pool<T>(Mutex<Vec<T>>);
+
+impl<T> Pool<T> {
+    const MOST: usize = 16;
+
+    fn new() -> Self {
+        Pool(Mutex::new(Vec::new()))
+    }
+
+    /// Puts one in, perhaps in the place of another.
+    pub(crate) fn put(&self, thing: T, rng: &mut Rng) -> Option<T> {
+        let mut things = lock(&self.0);
+        if things.len() < Self::MOST {
+            things.push(thing);
+            return None;
+        }
+        Some(std::mem::replace(&mut things[rng.usize(..Self::MOST)], thing))
+    }
+
+    pub(crate) fn take(&self, rng: &mut Rng) -> Option<T> {
+        let mut things = lock(&self.0);
+        let count = things.len();
+        (count > 0).then(|| things.swap_remove(rng.usize(..count)))
+    }
+
+    fn clear(&self) {
+        let things = std::mem::take(&mut *lock(&self.0));
+        drop(things);
+    }
 }
 
 /// Numbers tell tasks apart and say who is older, over all runtimes of the process.
@@ -216,7 +255,7 @@ impl Drop for Known {
 }
 
 impl World {
-    pub(crate) fn new(handle: Handle, steps: i64) -> Arc<World> {
+    pub(crate) fn new(handle: Handle, steps: i64, hurries: bool) -> Arc<World> {
         Arc::new(World {
             handle,
             tally: Tally::default(),
@@ -227,6 +266,9 @@ impl World {
             famous: Mutex::default(),
             unfinished: Mutex::default(),
             parcels: Mutex::default(),
+            letters: Pool::new(),
+            deadlines: Pool::new(),
+            hurries,
             complaints: Mutex::default(),
         })
     }
@@ -336,14 +378,16 @@ impl World {
         }
     }
 
-    /// Detaches the tasks whose handles nobody has come for.
-    pub(crate) fn release_parcels(&self) {
+    /// Nobody comes any more for what lies about.
+    pub(crate) fn tidy_up(&self) {
         let parcels = std::mem::take(&mut *lock(&self.parcels));
         drop(parcels);
+        self.letters.clear();
+        self.deadlines.clear();
     }
 
     pub(crate) fn forget_everybody(&self) {
-        self.release_parcels();
+        self.tidy_up();
         let famous = std::mem::take(&mut *lock(&self.famous));
         drop(famous);
     }
