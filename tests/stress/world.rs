@@ -158,16 +158,29 @@ pub(crate) struct Child {
     pub(crate) task: Task<Value>,
 }
 
+/// What a task may do, and what must follow from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Anything.
+    Wild,
+    /// Nobody awaits it, and a request is taken back only by who made it: its count is known.
+    Solo,
+    /// It swallows no request, has no deadlines, does not fail, and awaits only its like: a request
+    /// that nobody takes back ends it.
+    Meek,
+}
+
 /// A task, and what was done to it.
 pub(crate) struct Known {
     pub(crate) number: u64,
-    /// Nobody awaits it, no timeout is in it: its count is what was asked less what was taken back.
-    pub(crate) solo: bool,
+    pub(crate) kind: Kind,
     world: Arc<World>,
     task: OnceLock<TaskRef>,
     accepted: AtomicU32,
     taken_back: AtomicU32,
     ended: AtomicU32,
+    /// It ends as another one that was cancelled did.
+    imitates: AtomicBool,
     doing: Mutex<&'static str>,
 }
 
@@ -191,10 +204,14 @@ impl Known {
         accepted
     }
 
-    /// Takes a request back; that of a solo task only whoever made one.
+    /// Takes a request back: unless the task is wild, only who made it may.
     pub(crate) fn uncancel(&self) {
         self.task().uncancel();
         self.taken_back.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn imitates(&self) {
+        self.imitates.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn does(&self, what: &'static str) {
@@ -241,12 +258,16 @@ impl Drop for Known {
             .map(|count| count.load(Ordering::Acquire));
         let (count, least) = (task.cancelling(), accepted.saturating_sub(taken_back));
         // The end of the runtime asks, too.
-        let exact = self.solo && !self.world.is_ending();
-        if count < least || exact && count > least {
+        let kind = if self.world.is_ending() { Kind::Wild } else { self.kind };
+        if count < least || kind == Kind::Solo && count > least {
             self.world.complain(format!("{self:?}: the count is wrong"));
         }
-        if exact && task.is_cancelled() && accepted == 0 {
+        let imitates = self.imitates.load(Ordering::Relaxed);
+        if kind == Kind::Solo && task.is_cancelled() && accepted == 0 && !imitates {
             self.world.complain(format!("{self:?} was cancelled by nobody"));
+        }
+        if kind == Kind::Meek && !task.is_cancelled() && least > 0 {
+            self.world.complain(format!("{self:?} was not told"));
         }
         if ended != 1 {
             self.world.complain(format!("{self:?} ended {ended} times"));
@@ -310,17 +331,18 @@ impl World {
     }
 
     /// A task that is about to be spawned.
-    pub(crate) fn expect(self: &Arc<Self>, solo: bool) -> Arc<Known> {
+    pub(crate) fn expect(self: &Arc<Self>, kind: Kind) -> Arc<Known> {
         let number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
         self.tally.spawned.fetch_add(1, Ordering::Relaxed);
         let known = Arc::new(Known {
             number,
-            solo,
+            kind,
             world: self.clone(),
             task: OnceLock::new(),
             accepted: AtomicU32::new(0),
             taken_back: AtomicU32::new(0),
             ended: AtomicU32::new(0),
+            imitates: AtomicBool::new(false),
             doing: Mutex::new("nothing yet"),
         });
         lock(&self.unfinished).insert(number, Arc::downgrade(&known));
