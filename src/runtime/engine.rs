@@ -65,10 +65,8 @@ impl Engine {
 
     /// This thread's home here, if it is one of the workers; else the one for all others.
     pub(crate) fn home(&self) -> &Home {
-        let mine = Home::current();
-        let workers = &self.homes[..self.workers()];
-        let mine = workers.iter().find(|home| Some(home.pointer()) == mine);
-        mine.unwrap_or(&self.homes[self.workers()])
+        let number = self.shared.this_worker();
+        &self.homes[number.unwrap_or(self.workers())]
     }
 
     /// The unfinished tasks, in the order of their ids.

@@ -147,7 +147,7 @@ where
     // state word, which is left alone here.
     unsafe {
         (&raw mut (*cell).header.vtable).write(Table::<F>::VTABLE);
-        (&raw mut (*cell).header.home).write(NonNull::from(home));
+        (&raw mut (*cell).header.home).write(home.pointer());
         (&raw mut (*cell).header.id).write(id);
         (&raw mut (*cell).header.location).write(location);
         (&raw mut (*cell).header.waiter).write(UnsafeCell::new(None));
