@@ -103,12 +103,10 @@ fn run(runtime: Runtime, world: &Arc<World>, mut rng: Rng, end: End, others: &Ba
         return;
     }
     // The runtime beside this one has to use up its steps, too, before this can be quiet.
-    runtime.block_on(async { let _: () = quiet(world, &server).await;
-    Ok(()) }).unwrap();
+    runtime.block_on(quiet(world, &server)).unwrap();
     outsiders.into_iter().for_each(|outsider| outsider.join().unwrap());
     others.wait();
-    runtime.block_on(async { let _: () = quiet(world, &server).await;
-    Ok(()) }).unwrap();
+    runtime.block_on(quiet(world, &server)).unwrap();
     others.wait();
     let left = runtime.block_on(async {
         server.cancel();
