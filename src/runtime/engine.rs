@@ -65,17 +65,10 @@ impl Engine {
         self.homes.len() - 1
     }
 
-    /// This thread's home here, if it is one of the workers.
-    fn own_home(&self) -> Option<&Home> {
-        let mine = Home::current();
-        let workers = &self.homes[..self.workers()];
-        let mine = workers.iter().find(|home| Some(home.pointer()) == mine);
-        mine.map(|home| &**home)
-    }
-
     /// This thread's home here, if it is one of the workers; else the one for all others.
     pub(crate) fn home(&self) -> &Home {
-        self.own_home().unwrap_or(&self.homes[self.workers()])
+        let number = self.shared.this_worker();
+        &self.homes[number.unwrap_or(self.workers())]
     }
 
     /// Lets a new task in and gives its home; `None`: the runtime is ending.
@@ -84,11 +77,13 @@ impl Engine {
     /// then it is looked for others. Whoever else does passes the gate.
     #[inline]
     pub(crate) fn admit(&self) -> Option<(&Home, Option<Pass<'_>>)> {
-        match self.own_home() {
-            Some(home) if current::is_polling() => (!self.is_closed()).then_some((home, None)),
-            own => {
+        match self.shared.this_worker() {
+            Some(number) if current::is_polling() => {
+                (!self.is_closed()).then(|| (&*self.homes[number], None))
+            }
+            number => {
                 let pass = self.shared.gate().enter()?;
-                Some((own.unwrap_or(&self.homes[self.workers()]), Some(pass)))
+                Some((&self.homes[number.unwrap_or(self.workers())], Some(pass)))
             }
         }
     }

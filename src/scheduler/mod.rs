@@ -19,18 +19,15 @@ mod worker;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Waker;
 
 use crate::driver::Driver;
 use crate::driver::clock::Instant;
 use crate::driver::timers::{Timer, Timers};
-use crate::error::Error;
-use crate::probe;
 use crate::sys::deque::{self, Injector};
 use crate::sys::{Arc, AtomicBool, CachePadded, Ordering};
-use crate::task::{Job, Runnable, Schedule, Why};
+use crate::task::{Job, Runnable, Schedule, Why, jobs};
 
 use idle::Idle;
 use queue::{Lane, Local, SURPLUS};
@@ -68,7 +65,6 @@ pub(crate) struct Shared {
 impl Shared {
     /// Makes a scheduler, and its workers: each waits for a thread to [run](Worker::run) it, which
     /// has entered the home of its number before.
-    #[expect(clippy::new_ret_no_self, reason = "the workers come with it")]
     pub(crate) fn new(config: Config) -> (Arc<Shared>, Vec<Worker>) {
         let workers = config.workers;
         let deques: Vec<_> = (0..workers).map(|_| deque::Worker::new_fifo()).collect();
@@ -187,8 +183,6 @@ impl Schedule for Arc<Shared> {
     }
 
     fn job(&self, job: Job) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
-            probe::stray_panic("a done-callback", &Error::panic(payload));
-        }
+        jobs::run(job);
     }
 }
