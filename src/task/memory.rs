@@ -493,6 +493,6 @@ impl Local {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 #[path = "memory_tests.rs"]
 mod tests;
