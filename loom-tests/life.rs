@@ -16,7 +16,10 @@ use loom::thread;
 use super::common::{Queue, explore_at_most, home, spawn};
 use crate::TaskRef;
 use crate::error::Result;
+use crate::sys::Arc;
 use crate::task::handle::Task;
+use crate::task::live;
+use crate::task::memory::HomeHandle;
 
 /// What somebody does to the task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +34,10 @@ enum Act {
     Callback,
     Kill,
     Look,
+    Walk,
 }
 
-const ACTS: [Act; 10] = [
+const ACTS: [Act; 11] = [
     Act::Wake,
     Act::Poll,
     Act::Cancel,
@@ -44,6 +48,7 @@ const ACTS: [Act; 10] = [
     Act::Callback,
     Act::Kill,
     Act::Look,
+    Act::Walk,
 ];
 
 /// Where the task stands before.
@@ -125,6 +130,7 @@ struct Actor {
     handle: Option<Task<Value>>,
     waker: Option<Waker>,
     queue: Queue,
+    home: Arc<HomeHandle>,
     counts: StdArc<Counts>,
 }
 
@@ -161,6 +167,7 @@ impl Actor {
             }
             Act::Kill => drop(task.kill()),
             Act::Look => drop((task.error(), task.name(), task.is_finished())),
+            Act::Walk => drop(live::tasks([&**self.home])),
         }
         Said::Nothing
     }
@@ -169,6 +176,7 @@ impl Actor {
 /// One run of one combination.
 fn happens(from: From, acts: &[Act]) {
     let (home, queue) = home();
+    let home = Arc::new(home);
     let counts = StdArc::new(Counts::default());
     let yields = from == From::Yielded;
     let task = spawn(&home, Twice { counts: counts.clone(), yields });
@@ -183,6 +191,7 @@ fn happens(from: From, acts: &[Act]) {
         handle: if *act == Act::DropHandle { handle.take() } else { None },
         waker: counts.waker.lock().unwrap().clone(),
         queue: queue.clone(),
+        home: home.clone(),
         counts: counts.clone(),
     });
     let ours = actors.next().expect("somebody acts");
@@ -250,6 +259,10 @@ fn threes(from: From) {
     for (index, one) in ACTS.into_iter().enumerate() {
         for (further, two) in ACTS.into_iter().enumerate().skip(index + 1) {
             for three in ACTS[further + 1..].iter().copied() {
+                // A walk is long, and has its own model (`memory`).
+                if three == Act::Walk {
+                    continue;
+                }
                 explore_at_most(1, move || happens(from, &[one, two, three]));
             }
         }
