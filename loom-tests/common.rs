@@ -5,7 +5,7 @@ use crate::sys::{Arc, Mutex};
 use crate::task::handle::Task;
 use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::raw::{self, First};
-use crate::task::{Job, Runnable, Schedule, Why};
+use crate::task::{Job, Runnable, Schedule, Why, jobs};
 
 /// Explores all interleavings with a bound on preemptions that keeps a model within seconds.
 pub(super) fn explore(model: impl Fn() + Send + Sync + 'static) {
@@ -55,7 +55,7 @@ impl Schedule for Queue {
     }
 
     fn job(&self, job: Job) {
-        job();
+        jobs::run(job);
     }
 }
 

@@ -159,7 +159,7 @@ impl Shared {
         while let Some(job) = self.next() {
             let run = std::panic::AssertUnwindSafe(job);
             if let Err(payload) = std::panic::catch_unwind(run) {
-                probe::stray_panic("a closure on a blocking thread", &Error::panic(payload));
+                probe::stray_panic("a closure on a blocking thread", Error::panic(payload));
             }
         }
         self.ended.notify_all();

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use common::{Boom, Log, in_any_order, me, ms, seconds, simulate};
 use filch::yield_now;
-use filch::{Result, Runtime, Task, catch_cancelled, catch_cancelled_any, sleep, spawn};
+use filch::{
+    Result, Runtime, Task, catch_cancelled, catch_cancelled_any, sleep, spawn, spawn_eager,
+};
 use futures::channel::oneshot;
 use futures::future::join_all;
 
@@ -115,6 +117,51 @@ fn late_callback_waits_for_the_one_that_runs() {
     release.send(()).unwrap();
     ends.recv().unwrap();
     assert_eq!(log.lines(), ["registered", "first ends", "second"]);
+}
+
+#[test]
+fn callback_waits_for_the_end_of_the_poll_it_is_added_in() {
+    // INTRO-01, FUT-06: on threads too, where the task ended long ago, or ends inside this poll
+    let log = Log::new();
+    let (seen, end) = (log.clone(), log.clone());
+    let add = |task: &filch::TaskRef| {
+        let seen = seen.clone();
+        task.add_done_callback(move |_| seen.add(format!("{:?}", filch::current_task().is_some())));
+    };
+    let main = async {
+        let task = spawn(async { Ok(()) });
+        task.join().await?;
+        add(&task);
+        let inside = spawn_eager(async { Ok(()) });
+        add(&inside);
+        end.add("added");
+        inside.await?;
+        yield_now().await;
+        Ok(())
+    };
+    Runtime::builder().workers(1).build().unwrap().block_on(main).unwrap();
+    assert_eq!(log.lines(), ["added", "false", "false"]);
+}
+
+#[test]
+fn callbacks_that_call_each_other_take_no_stack() {
+    // MOD-11: 100,000 deep, on a thread whose stack would not hold them
+    fn add(task: filch::TaskRef, left: u32, done: std::sync::mpsc::Sender<()>) {
+        task.clone().add_done_callback(move |_| match left {
+            0 => done.send(()).unwrap(),
+            _ => add(task, left - 1, done),
+        });
+    }
+    let (done, ends) = std::sync::mpsc::channel();
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let main = async {
+        let task = spawn(async { Ok(()) });
+        task.join().await?;
+        add(task.task_ref(), 100_000, done);
+        Ok(())
+    };
+    runtime.block_on(main).unwrap();
+    ends.recv().unwrap();
 }
 
 #[test]

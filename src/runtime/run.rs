@@ -8,11 +8,10 @@ use crate::runtime::builder::{BuildError, Builder};
 use crate::runtime::engine::Engine;
 use crate::runtime::handle::{Handle, Which};
 use crate::sys::{Arc, Condvar, Mutex, spin_loop, thread};
-use crate::task::current;
 use crate::task::handle::Task;
 use crate::task::memory::{Home, Kind};
 use crate::task::raw::{self, First};
-use crate::task::{Job, Runnable, Schedule, Why};
+use crate::task::{Job, Runnable, Schedule, Why, current, jobs};
 
 /// A set of worker threads that run tasks, with all that belongs to them.
 ///
@@ -142,7 +141,7 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         let (engine, grace) = (self.engine().clone(), self.grace);
-        if !current::is_polling() {
+        if !current::is_polling() && !jobs::is_running() {
             return engine.shut_down(grace);
         }
         // A task that drops a runtime, perhaps its own, must not wait for itself.
@@ -193,7 +192,7 @@ impl Schedule for Post {
     }
 
     fn job(&self, job: Job) {
-        job();
+        jobs::run(job);
     }
 }
 

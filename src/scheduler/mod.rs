@@ -19,23 +19,22 @@ mod worker;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Waker;
 
 use crate::driver::Driver;
 use crate::driver::clock::Instant;
 use crate::driver::timers::{Timer, Timers};
-use crate::error::Error;
-use crate::probe;
 use crate::sys::deque::{self, Injector};
-use crate::sys::{Arc, AtomicBool, CachePadded};
-use crate::task::{Job, Runnable, Schedule, Why};
+use crate::sys::{Arc, AtomicBool, CachePadded, Ordering};
+use crate::task::{Job, Runnable, Schedule, Why, jobs};
 
 use idle::Idle;
 use queue::{Lane, Local, SURPLUS};
+use shutdown::Gate;
 use watch::Watch;
 
+pub(crate) use shutdown::Pass;
 pub(crate) use worker::Worker;
 
 /// What a scheduler is made of.
@@ -56,14 +55,14 @@ pub(crate) struct Shared {
     injector: Injector<Runnable>,
     lanes: Box<[CachePadded<Lane>]>,
     spins: bool,
-    closed: AtomicBool,
+    gate: Gate,
     stopped: AtomicBool,
+    over: AtomicBool,
 }
 
 impl Shared {
     /// Makes a scheduler, and its workers: each waits for a thread to [run](Worker::run) it, which
     /// has entered the home of its number before.
-    #[expect(clippy::new_ret_no_self, reason = "the workers come with it")]
     pub(crate) fn new(config: Config) -> (Arc<Shared>, Vec<Worker>) {
         let workers = config.workers;
         let deques: Vec<_> = (0..workers).map(|_| deque::Worker::new_fifo()).collect();
@@ -76,8 +75,9 @@ impl Shared {
             injector: Injector::new(),
             lanes: deques.iter().map(lane).collect(),
             spins: config.processors > 1,
-            closed: AtomicBool::new(false),
+            gate: Gate::new(),
             stopped: AtomicBool::new(false),
+            over: AtomicBool::new(false),
         });
         let worker = |(index, deque)| {
             let local = Local::new(shared.address(), index, deque);
@@ -127,6 +127,10 @@ impl Shared {
     fn inject(&self, task: Runnable) {
         self.injector.push(task);
         self.wake_one();
+        // Crosses with `end`; the fence between is in `wake_one`.
+        if self.over.load(Ordering::Relaxed) {
+            self.kill_leftovers();
+        }
     }
 
     #[inline]
@@ -176,8 +180,6 @@ impl Schedule for Arc<Shared> {
     }
 
     fn job(&self, job: Job) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
-            probe::stray_panic("a done-callback", &Error::panic(payload));
-        }
+        jobs::run(job);
     }
 }

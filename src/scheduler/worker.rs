@@ -57,7 +57,7 @@ impl Worker {
         turn.lane.set_parked(false);
         while let Err(payload) = catch_unwind(AssertUnwindSafe(|| turn.work())) {
             // Tasks contain their panics; this is a foreign waker's.
-            probe::stray_panic("a waker", &Error::panic(payload));
+            probe::stray_panic("a waker", Error::panic(payload));
             turn.recover();
         }
         turn.lane.set_parked(true);

@@ -75,6 +75,10 @@ impl Schedule for Wire {
     fn job(&self, job: Job) {
         self.0.lock().entries.push_back(Entry::Job(job));
     }
+
+    fn is_single(&self) -> bool {
+        true
+    }
 }
 
 /// Nothing can ever happen again.

@@ -33,6 +33,8 @@ pub(crate) struct Current {
     waker: Cell<Option<Identity>>,
     /// The task woke itself: the end of the poll queues it, and its state word is not told.
     woken: Cell<bool>,
+    /// Jobs wait for the end of this poll.
+    holds_jobs: Cell<bool>,
     depth: u32,
 }
 
@@ -89,6 +91,11 @@ pub(crate) fn is_polling() -> bool {
     !CURRENT.with(Cell::get).is_null()
 }
 
+/// Notes that jobs wait for the end of the poll that this thread is in, if it is in one.
+pub(crate) fn hold_jobs() -> bool {
+    with(|current| current.holds_jobs.set(true)).is_some()
+}
+
 /// Notes that the task wakes itself, if it is the one that this thread is polling. Cheaper than the
 /// state word, where nobody else could do anything with it during the poll.
 #[inline]
@@ -120,8 +127,8 @@ impl Current {
     pub(crate) fn new(task: NonNull<Header>) -> Self {
         let depth = with(|outer| outer.depth + 1).unwrap_or(0);
         let (scopes, scope) = (RefCell::default(), Cell::new(ROOT));
-        let (waker, woken) = (Cell::new(None), Cell::new(false));
-        Current { task, scopes, scope, waker, woken, depth }
+        let (waker, woken, holds_jobs) = (Cell::new(None), Cell::new(false), Cell::new(false));
+        Current { task, scopes, scope, waker, woken, holds_jobs, depth }
     }
 
     /// # Safety
@@ -133,6 +140,10 @@ impl Current {
     #[inline]
     pub(crate) fn scopes_mut(&mut self) -> &mut Scopes {
         self.scopes.get_mut()
+    }
+
+    pub(crate) fn holds_jobs(&self) -> bool {
+        self.holds_jobs.get()
     }
 
     pub(crate) fn is_woken(&self) -> bool {

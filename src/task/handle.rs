@@ -14,7 +14,7 @@ use crate::sys::{Arc, Condvar, Mutex};
 use crate::task::answers::Ending;
 use crate::task::cancel;
 use crate::task::current;
-use crate::task::hooks::{CallbackId, call_late};
+use crate::task::hooks::{self, Callback, CallbackId};
 use crate::task::raw::TaskRef;
 
 /// Tells tasks apart; never used twice in a process, or in a simulated run.
@@ -266,25 +266,28 @@ impl TaskRef {
         Join { task: self.clone(), wait: Wait::default() }
     }
 
-    /// Calls `callback` when the task has ended, after all that was registered before; at once,
-    /// in its turn, if it has ended already (FUT-05, FUT-06).
+    /// Calls `callback` when the task has ended, after all that was registered before; as soon as
+    /// may be if it has ended already (FUT-05, FUT-06).
     ///
-    /// A panic in it is contained and reported.
+    /// Callbacks run between polls, on the thread where the task ends: one that blocks holds up
+    /// other tasks. They never see a current task, and those of one task never overlap. A panic in
+    /// one is contained and reported.
     #[doc(alias = "Task.add_done_callback")]
     pub fn add_done_callback(&self, callback: impl FnOnce(TaskRef) + Send + 'static) -> CallbackId {
-        let callback = Box::new(callback);
+        self.add_hook(Box::new(callback)).unwrap_or_else(|callback| {
+            hooks::call_late(self, callback);
+            CallbackId::default()
+        })
+    }
+
+    /// Registers a callback, unless the task is done.
+    fn add_hook(&self, callback: Callback) -> std::result::Result<CallbackId, Callback> {
         if !self.header().state.lock_unless_done() {
-            self.header().state.lock();
-            let alone = self.header().with_cold(|cold, _| cold.hooks.add_late(callback));
-            self.header().state.unlock();
-            if alone {
-                call_late(self);
-            }
-            return CallbackId::default();
+            return Err(callback);
         }
         let id = self.header().with_cold(|cold, _| cold.hooks.add_callback(callback));
         self.header().state.unlock_waited();
-        id
+        Ok(id)
     }
 
     /// Forgets a callback, and returns whether it was still to be called (FUT-07).
@@ -310,15 +313,15 @@ impl TaskRef {
 
     /// Blocks this thread until the task has ended.
     fn block(&self) {
-        if self.header().state.is_done() {
-            return;
-        }
         let end = Arc::new((Mutex::new(false), Condvar::new()));
         let told = end.clone();
-        self.add_done_callback(move |_| {
+        let tell = move |_: TaskRef| {
             *told.0.lock() = true;
             told.1.notify_one();
-        });
+        };
+        if self.add_hook(Box::new(tell)).is_err() {
+            return;
+        }
         let mut done = end.0.lock();
         while !*done {
             done = end.1.wait(done);

@@ -5,7 +5,8 @@
 //! first waiter stands before the list, in the header, and needs no memory.
 //!
 //! Callbacks of one task never overlap (MOD-04): while one thread calls them, whoever registers a
-//! late one only adds it to the list, and the calling thread looks again before it stops.
+//! late one only adds it to the list, and the calling thread looks again before it stops. Where one
+//! thread runs everything, jobs keep their order by themselves.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
@@ -32,11 +33,9 @@ impl Hook {
         }
     }
 
-    /// The task is done.
-    pub(crate) fn run(self, task: &TaskRef) {
-        match self {
-            Hook::Waiter(_, waker) => waker.wake(),
-            Hook::Callback(_, callback) => call(task, callback),
+    fn call(self, task: &TaskRef) {
+        if let Hook::Callback(_, callback) = self {
+            run_callback(callback, task.clone());
         }
     }
 }
@@ -92,38 +91,74 @@ impl Hooks {
         matches!(self.list[place], Hook::Callback(..)).then(|| self.list.remove(place))
     }
 
-    /// The task is done: takes everybody, for the caller to tell.
-    pub(crate) fn begin_calls(&mut self) -> Vec<Hook> {
-        self.calling = !self.list.is_empty();
+    /// The task is done: takes everybody, for the caller to tell. `single`: there is one thread.
+    pub(crate) fn begin_calls(&mut self, single: bool) -> Vec<Hook> {
+        self.calling = !single && !self.list.is_empty();
         std::mem::take(&mut self.list)
-    }
-
-    /// Adds a callback of a task that is done. True: nobody calls, so the caller must.
-    #[must_use]
-    pub(crate) fn add_late(&mut self, callback: Callback) -> bool {
-        self.add_callback(callback);
-        !std::mem::replace(&mut self.calling, true)
     }
 }
 
-/// Tells those who registered after the task was done, until there are none.
-pub(crate) fn call_late(task: &TaskRef) {
-    loop {
-        task.header().state.lock();
-        let late = task.header().with_cold_if_any(|cold| cold.map(|cold| cold.hooks.begin_calls()));
-        task.header().state.unlock();
-        let late = late.unwrap_or_default();
-        if late.is_empty() {
-            return;
-        }
-        late.into_iter().for_each(|hook| hook.run(task));
+/// The task is done: tells those who stood in its list, in their order.
+pub(crate) fn tell(task: &TaskRef, hooks: Vec<Hook>) {
+    if hooks.is_empty() {
+        return;
     }
+    for hook in hooks {
+        match hook {
+            Hook::Waiter(_, waker) => wake(waker),
+            Hook::Callback(_, callback) => call(task, callback),
+        }
+    }
+    if !task.header().home().schedule().is_single() {
+        call_late_ones(task);
+    }
+}
+
+/// Wakes whoever waits; a panic of a foreign waker is reported, and the others are told.
+pub(crate) fn wake(waker: Waker) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        probe::stray_panic("a waker", Error::panic(payload));
+    }
+}
+
+/// Has a callback called of a task that is done.
+pub(crate) fn call_late(task: &TaskRef, callback: Callback) {
+    if task.header().home().schedule().is_single() {
+        return call(task, callback);
+    }
+    task.header().state.lock();
+    let somebody_calls = task.header().with_cold(|cold, _| {
+        cold.hooks.add_callback(callback);
+        std::mem::replace(&mut cold.hooks.calling, true)
+    });
+    task.header().state.unlock();
+    if !somebody_calls {
+        call_late_ones(task);
+    }
+}
+
+/// Calls those who registered late, behind what this thread calls before, until there are none.
+fn call_late_ones(task: &TaskRef) {
+    let this = task.clone();
+    let call_all = move || {
+        while let Some(late) = take_late(&this) {
+            late.into_iter().for_each(|hook| hook.call(&this));
+        }
+    };
+    task.header().home().schedule().job(Box::new(call_all));
+}
+
+fn take_late(task: &TaskRef) -> Option<Vec<Hook>> {
+    task.header().state.lock();
+    let late = task.header().with_cold(|cold, _| cold.hooks.begin_calls(false));
+    task.header().state.unlock();
+    (!late.is_empty()).then_some(late)
 }
 
 /// Runs a done-callback; its panic is reported, and goes no further.
 pub(crate) fn run_callback(callback: Callback, task: TaskRef) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback(task))) {
-        probe::stray_panic("a done-callback", &Error::panic(payload));
+        probe::stray_panic("a done-callback", Error::panic(payload));
     }
 }
 

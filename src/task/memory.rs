@@ -99,6 +99,7 @@ struct Local {
 
 impl Home {
     /// Opens a home whose tasks are numbered along with all others of the process.
+    #[expect(clippy::new_ret_no_self, reason = "a home is used through its handle")]
     pub(crate) fn new(schedule: Box<dyn Schedule>, kind: Kind) -> HomeHandle {
         Home::open(schedule, kind, Local::new(FIRST_CHUNK, 0..0))
     }

@@ -14,6 +14,7 @@ pub(crate) mod current;
 mod freelist;
 pub(crate) mod handle;
 pub(crate) mod hooks;
+pub(crate) mod jobs;
 pub(crate) mod live;
 pub(crate) mod memory;
 mod notes;
@@ -43,6 +44,12 @@ pub(crate) trait Schedule: Send + Sync {
     /// Queues a task. From any thread.
     fn schedule(&self, task: Runnable, why: Why);
 
-    /// Runs a done-callback: at once on threads, behind what is ready in a simulation.
+    /// Runs a done-callback between two polls: on this thread as soon as [it is free](jobs::run),
+    /// in a simulation behind what is ready.
     fn job(&self, job: Job);
+
+    /// Do all tasks run on one thread, and all jobs in the order in which they came?
+    fn is_single(&self) -> bool {
+        false
+    }
 }

@@ -11,10 +11,9 @@ use crate::error::{Error, Message};
 use crate::probe;
 use crate::task::answers::{Completed, End, Ending, Start};
 use crate::task::current::{Current, Verdict};
-use crate::task::hooks::call_late;
 use crate::task::raw::{Header, TaskRef, clear_contained, free};
 use crate::task::scopes::Scopes;
-use crate::task::{Why, cancel, waker};
+use crate::task::{Why, cancel, hooks, jobs, waker};
 
 /// The right to poll a scheduled task once. The runtime's reference keeps the task alive.
 #[derive(Debug)]
@@ -100,6 +99,9 @@ fn poll_once(raw: NonNull<Header>, start: Start) {
         let entered = unsafe { current.enter() };
         let verdict = poll_scoped(raw, &current, start);
         drop(entered);
+        if current.holds_jobs() {
+            jobs::run_held();
+        }
         if matches!(verdict, Verdict::Pending) {
             return suspend(raw, &mut current);
         }
@@ -236,17 +238,15 @@ fn finish(raw: NonNull<Header>, completed: Completed) {
     // SAFETY: the runtime's reference has not been released; it becomes `task`'s.
     let task = unsafe { TaskRef::from_raw(raw.as_ptr().cast_const().cast()) };
     if completed.waiters {
+        let single = task.header().home().schedule().is_single();
         let (waiter, hooks) = task.header().with_waiter(|waiter, cold| {
-            (waiter.take(), cold.map(|cold| cold.hooks.begin_calls()).unwrap_or_default())
+            (waiter.take(), cold.map(|cold| cold.hooks.begin_calls(single)).unwrap_or_default())
         });
         task.header().state.unlock();
         if let Some(waker) = waiter {
-            waker.wake();
+            hooks::wake(waker);
         }
-        if !hooks.is_empty() {
-            hooks.into_iter().for_each(|hook| hook.run(&task));
-            call_late(&task);
-        }
+        hooks::tell(&task, hooks);
     }
     if !task.header().state.has_handle() {
         clear_contained(raw, "the value of a task");

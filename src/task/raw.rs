@@ -147,7 +147,7 @@ where
     // state word, which is left alone here.
     unsafe {
         (&raw mut (*cell).header.vtable).write(Table::<F>::VTABLE);
-        (&raw mut (*cell).header.home).write(NonNull::from(home));
+        (&raw mut (*cell).header.home).write(home.pointer());
         (&raw mut (*cell).header.id).write(id);
         (&raw mut (*cell).header.location).write(location);
         (&raw mut (*cell).header.waiter).write(UnsafeCell::new(None));
@@ -366,7 +366,7 @@ impl TaskRef {
         let header = cell.cast::<Header>();
         // SAFETY: the first word of a cell is always a state word; only it is looked at until a
         // reference was taken.
-        let state = unsafe { &*(&raw const (*header.as_ptr()).state) };
+        let state = unsafe { &(*header.as_ptr()).state };
         state.try_ref().then(|| TaskRef(header))
     }
 
@@ -433,6 +433,6 @@ pub(super) fn clear_contained(header: NonNull<Header>, what: &'static str) {
     // SAFETY: the callers are the polling thread, or own the value of a finished task.
     let clear = || unsafe { (header.as_ref().vtable.clear)(header) };
     if let Err(payload) = catch_unwind(AssertUnwindSafe(clear)) {
-        probe::stray_panic(what, &Error::panic(payload));
+        probe::stray_panic(what, Error::panic(payload));
     }
 }

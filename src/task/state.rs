@@ -79,7 +79,7 @@ impl State {
         State(AtomicU64::new(Self::FRESH | RUNNING))
     }
 
-    const FRESH: u64 = HANDLE | 2 * REF;
+    const FRESH: u64 = HANDLE | (2 * REF);
 
     /// Puts this word where a free cell's word is, seen by whoever walks the cells.
     ///

@@ -1,0 +1,70 @@
+//! Done-callbacks run between polls: one after the other, never inside a poll or another callback.
+//!
+//! So no callback sees a current task (INTRO-01), and callbacks that finish tasks whose callbacks
+//! finish tasks take no stack (MOD-11).
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use crate::sys::thread_local;
+use crate::task::{Job, current};
+
+thread_local! {
+    /// What waits until this thread is free to run it.
+    static WAITING: RefCell<VecDeque<Job>> = const { RefCell::new(VecDeque::new()) };
+    /// This thread runs jobs.
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a job on this thread: at once, or when the poll or the job that it is in is over.
+pub(crate) fn run(job: Job) {
+    if is_running() || current::hold_jobs() {
+        WAITING.with(|waiting| waiting.borrow_mut().push_back(job));
+    } else {
+        run_from(job);
+    }
+}
+
+/// Does this thread run a job?
+pub(crate) fn is_running() -> bool {
+    RUNNING.with(Cell::get)
+}
+
+/// The poll that [held](current::hold_jobs) jobs is over; perhaps another is not, around it.
+#[cold]
+pub(crate) fn run_held() {
+    if is_running() || current::hold_jobs() {
+        return;
+    }
+    if let Some(job) = next() {
+        run_from(job);
+    }
+}
+
+fn next() -> Option<Job> {
+    WAITING.with(|waiting| waiting.borrow_mut().pop_front())
+}
+
+fn run_from(first: Job) {
+    let _running = Running::begin();
+    first();
+    while let Some(job) = next() {
+        job();
+    }
+}
+
+/// While it lives, this thread runs jobs.
+struct Running(());
+
+impl Running {
+    fn begin() -> Self {
+        RUNNING.with(|running| running.set(true));
+        Running(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.with(|running| running.set(false));
+    }
+}
