@@ -6,6 +6,7 @@ use std::task::Poll;
 use loom::thread;
 
 use super::common::{explore, explore_at_most, home, outcome, spawn};
+use crate::TaskRef;
 use crate::error::Result;
 use crate::task::memory::Home;
 use crate::task::unwind::catch_cancelled;
@@ -70,7 +71,7 @@ fn a_request_meets_the_end_of_the_awaited_task() {
 fn a_ring_asked_from_both_ends_ends() {
     explore(|| {
         let (home, queue) = home();
-        let place = std::sync::Arc::new(std::sync::Mutex::new(None::<crate::TaskRef>));
+        let place = std::sync::Arc::new(std::sync::Mutex::new(None::<TaskRef>));
         let there = place.clone();
         let one = spawn(&home, async move {
             let other = there.lock().unwrap().clone().unwrap();
@@ -133,7 +134,8 @@ fn a_request_finds_a_task_that_moves_on() {
 }
 
 /// The task is asked in the very poll in which it begins to wait for another: the end of that poll
-/// passes the request on.
+/// passes the request on, once. Breaks if `suspend` does not forward, or if `end_poll` leaves the
+/// mark where it was.
 #[test]
 fn a_request_meets_the_poll_that_begins_to_wait() {
     explore(|| {
@@ -141,7 +143,10 @@ fn a_request_meets_the_poll_that_begins_to_wait() {
         let inner = spawn(&home, pending::<()>());
         let target = inner.task_ref();
         queue.run();
-        let outer = spawn(&home, inner);
+        let outer = spawn(&home, async move {
+            let caught = catch_cancelled(inner).await;
+            if caught.is_err() { Ok(1) } else { Ok(2) }
+        });
         let runner = thread::spawn({
             let queue = queue.clone();
             move || queue.run()
@@ -149,13 +154,74 @@ fn a_request_meets_the_poll_that_begins_to_wait() {
         assert!(outer.cancel());
         runner.join().unwrap();
         queue.run();
-        assert_eq!(outcome(outer), Err(true));
-        // Before its first await the request is delivered at once, and `inner` goes detached.
-        assert!(target.is_cancelled() || target.cancelling() == 0);
+        // Before its first poll it is delivered there, and `inner` goes detached.
+        let passed = target.is_cancelled();
+        assert_eq!(outcome(outer), if passed { Ok(1) } else { Err(true) });
+        assert_eq!(target.cancelling(), u32::from(passed));
         target.kill();
         drop(target);
         nothing_is_left(&home);
     });
+}
+
+/// A request that went to the awaited task comes back as its end: the awaiting task is unwound,
+/// and does not take it for somebody else's. Breaks if `unlock_passed` does not note PASSED.
+#[test]
+fn a_request_that_comes_back_is_no_value() {
+    explore(|| {
+        let (home, queue) = home();
+        let inner = spawn(&home, twice(1));
+        let target = inner.task_ref();
+        let outer = spawn(&home, async move { Ok(inner.await.unwrap_or(100)) });
+        queue.run();
+        let ender = thread::spawn({
+            let (queue, target) = (queue.clone(), target.clone());
+            move || {
+                target.wake();
+                queue.run();
+            }
+        });
+        let accepted = outer.cancel();
+        ender.join().unwrap();
+        queue.run();
+        assert_eq!(outcome(outer), if accepted { Err(true) } else { Ok(1) });
+        drop(target);
+        nothing_is_left(&home);
+    });
+}
+
+/// Somebody looks at the awaited task, under its lock, while a request walks to it: the request
+/// waits, or tries again, depending on which of the two lies higher in memory. Breaks if
+/// `unlock_marked` leaves no mark, or if `relock_marked` gives up.
+#[test]
+fn a_request_meets_somebody_who_looks() {
+    for upwards in [false, true] {
+        explore(move || {
+            let (home, queue) = home();
+            let place = std::sync::Arc::new(std::sync::Mutex::new(None));
+            let wait = |place: &std::sync::Arc<std::sync::Mutex<Option<TaskRef>>>| {
+                let place = place.clone();
+                async move {
+                    let target = place.lock().unwrap().take().expect("it was put there");
+                    target.join().await
+                }
+            };
+            let early = if upwards { Some(spawn(&home, wait(&place))) } else { None };
+            let inner = spawn(&home, pending::<()>());
+            let outer = early.unwrap_or_else(|| spawn(&home, wait(&place)));
+            *place.lock().unwrap() = Some(inner.task_ref());
+            queue.run();
+            let looking = thread::spawn({
+                let target = inner.task_ref();
+                move || target.set_name("it")
+            });
+            assert!(outer.cancel());
+            looking.join().unwrap();
+            queue.run();
+            assert_eq!((outcome(outer), outcome(inner)), (Err(true), Err(true)));
+            nothing_is_left(&home);
+        });
+    }
 }
 
 /// A request walks a chain of three while its end ends: whoever says "accepted" is right, and

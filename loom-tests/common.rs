@@ -9,7 +9,7 @@ use crate::task::{Job, Runnable, Schedule, Why, jobs};
 
 /// Explores all interleavings with a bound on preemptions that keeps a model within seconds.
 pub(super) fn explore(model: impl Fn() + Send + Sync + 'static) {
-    explore_at_most(3, model);
+    explore_at_most(4, model);
 }
 
 /// As [`explore`], for a model that is too large for that bound, or small enough for a higher one.

@@ -187,6 +187,13 @@ fn a_waiter_that_gives_up_leaves_nothing_behind() {
         world.receive();
         reader.join().unwrap();
         assert_eq!(StdArc::strong_count(&world.counts[0]), 1);
+        // And so it is without an event.
+        let mut ticket = Ticket::default();
+        let _ = world.read(0, None);
+        if world.read(0, Some(&mut ticket)).is_none() {
+            world.source().leave(Way::Read, ticket);
+        }
+        assert!(StdArc::strong_count(&world.counts[0]) <= 2, "the passer-by alone");
     });
 }
 

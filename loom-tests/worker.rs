@@ -123,3 +123,17 @@ fn two_workers_run_what_is_injected() {
         rig.end(1);
     });
 }
+
+/// A task that blocks until another has run, as it should not: the second worker is woken for what
+/// came from outside, by whoever pushes it or by the one that finds the first. Breaks if
+/// `Turn::found` does not look once more, or if `work` goes on as the searcher with its task.
+#[test]
+fn a_blocked_worker_does_not_keep_what_was_injected() {
+    explore_at_most(1, || {
+        let rig = Rig::new(2);
+        let done = rig.done.clone();
+        rig.spawn(async move { done.wait_for(1) });
+        rig.spawn_step();
+        rig.end(1);
+    });
+}
