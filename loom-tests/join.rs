@@ -126,10 +126,12 @@ impl Log {
 }
 
 /// Callbacks are registered by two threads while the task ends with one already there: each is
-/// called once, no two at once, and those of one thread in its order (MOD-04, FUT-05).
+/// called once, no two at once, and those of one thread in its order (MOD-04, FUT-05). Breaks if
+/// `call_late` calls though somebody else does. (Two threads: loom cannot tell a third that spins
+/// for the short lock from one that waits for ever.)
 #[test]
 fn callbacks_of_one_task_never_overlap() {
-    explore_at_most(2, || {
+    explore(|| {
         let (home, queue) = home();
         let log = Arc::new(Log(UnsafeCell::new(Vec::new())));
         let task = spawn(&home, async {});
@@ -144,9 +146,8 @@ fn callbacks_of_one_task_never_overlap() {
                 task.add_done_callback(move |_| log.add(9));
             }
         });
-        let runner = thread::spawn(move || queue.run());
+        queue.run();
         register(2);
-        runner.join().unwrap();
         other.join().unwrap();
         // SAFETY: everybody is through.
         let mut called = log.0.with(|log| unsafe { (*log).clone() });

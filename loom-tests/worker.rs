@@ -53,7 +53,7 @@ struct Steps(Arc<(Mutex<usize>, Condvar)>);
 impl Steps {
     fn step(&self) {
         *self.0.0.lock() += 1;
-        self.0.1.notify_one();
+        self.0.1.notify_all();
     }
 
     fn wait_for(&self, count: usize) {
