@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Wake as _};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-use super::common::{explore, explore_at_most, home, outcome, spawn};
+use super::common::{explore, home, outcome, spawn};
 use crate::sys::{Arc, UnsafeCell};
 
 struct Count(AtomicUsize);

@@ -190,6 +190,7 @@ fn a_walk_sees_only_what_is_filled_in() {
         let task = cell.cast::<Task>().as_ptr();
         // SAFETY: the cell is ours; its state word is left alone.
         unsafe { (&raw mut (*task).value).write(UnsafeCell::new(value)) };
+        // SAFETY: the state word is alive since the cell first came to be.
         unsafe { (*task).state.store(ONE | value, Ordering::Release) };
     }
     fn try_ref(cell: NonNull<u8>) -> Option<NonNull<u8>> {
