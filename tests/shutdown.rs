@@ -4,14 +4,15 @@
 //! Plain threads know nothing of the end until they meet it. Each round drops a runtime under the
 //! hands of a few of them, and then asks after every single task.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
 use filch::{Handle, Runtime, Task, catch_cancelled, catch_cancelled_any, yield_now};
-use futures::StreamExt;
-use futures::channel::mpsc as mpsc_async;
+use futures::task::AtomicWaker;
 
 const ROUNDS: usize = 1_500;
 const SPAWNERS: usize = 3;
@@ -94,11 +95,14 @@ fn spawns_race_with_the_end(number: usize) {
     assert_eq!(read(&tally.begun), read(&tally.cleaned), "tasks begun, and cleaned up");
 }
 
-/// Takes no request for an answer, and waits for words.
-async fn stays(counted: Counted, mut words: mpsc_async::UnboundedReceiver<()>) {
+/// Takes no request for an answer. One poll for each wake, so that each can be its last.
+async fn stays(_counted: Counted, bell: Arc<AtomicWaker>) {
     loop {
-        _ = catch_cancelled_any(words.next()).await;
-        counted.0.begun.fetch_add(1, Ordering::Relaxed);
+        let listen = poll_fn(|cx| {
+            bell.register(cx.waker());
+            Poll::<()>::Pending
+        });
+        _ = catch_cancelled_any(listen).await;
     }
 }
 
@@ -109,13 +113,13 @@ fn wakes_race_with_the_end(number: usize) {
     let runtime = builder.grace(Duration::ZERO).build().unwrap();
     let start = Arc::new(Barrier::new(SPAWNERS + 1));
     let waker = |_| {
-        let (word, words) = mpsc_async::unbounded();
-        let task = runtime.handle().spawn(stays(Counted::new(&tally), words));
+        let bell = Arc::new(AtomicWaker::new());
+        let task = runtime.handle().spawn(stays(Counted::new(&tally), bell.clone()));
         let start = start.clone();
         thread::spawn(move || {
             start.wait();
-            // The receiver goes with the task.
-            while word.unbounded_send(()).is_ok() {
+            while !task.is_finished() {
+                bell.wake();
                 thread::yield_now();
             }
             assert!(task.wait().unwrap_err().is_cancelled());
