@@ -96,6 +96,11 @@ pub use crate::task::raw::TaskRef;
 pub use crate::task::unwind::{CatchCancelled, catch_cancelled, catch_cancelled_any};
 pub use crate::time::{Interval, Missed, Sleep, interval, sleep, sleep_until};
 
+/// The README's program compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[cfg(all(test, loom))]
 #[path = "../loom-tests/mod.rs"]
 mod loom_tests;

@@ -298,9 +298,8 @@ impl Missed {
             Missed::Delay => now + period,
             Missed::Skip => {
                 let late = (now - due).as_nanos() % period.as_nanos();
-                // Smaller than the period, and that is smaller than the largest duration.
-                let late = Duration::from_nanos_u128(late);
-                now - late + period
+                // Two instants are never further apart than a `u64` of nanoseconds.
+                now - Duration::from_nanos(late as u64) + period
             }
         }
     }

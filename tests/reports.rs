@@ -1,4 +1,4 @@
-//! An error that nobody ever looks at is reported, once (FUT-13, DBG-06).
+//! What is told to `tracing`: a task's life, errors nobody looks at (FUT-13, DBG-06), a hard end.
 
 mod common;
 
@@ -6,7 +6,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use common::{Boom, ms};
-use filch::{Result, Task, sleep, spawn};
+use filch::{Error, Result, Runtime, Task, sleep, spawn, yield_now};
+use tracing::Level;
 
 /// Everything reported while a simulation runs.
 #[derive(Clone, Default)]
@@ -22,19 +23,26 @@ impl io::Write for Reports {
     }
 }
 
-/// Runs `main` and gives the lines that say an error was never retrieved.
-fn reported(main: impl Future<Output = Result<()>>) -> Vec<String> {
+/// Everything reported at `level` and above while `program` runs, and without its moment.
+fn told(level: Level, program: impl FnOnce()) -> Vec<String> {
     let reports = Reports::default();
     let writer = reports.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
         .without_time()
+        .with_max_level(level)
         .with_writer(move || writer.clone())
         .finish();
-    tracing::subscriber::with_default(subscriber, || filch::sim::run(0, main)).unwrap();
+    tracing::subscriber::with_default(subscriber, program);
     let text = String::from_utf8(reports.0.lock().unwrap().clone()).unwrap();
-    let lines = text.lines().filter(|line| line.contains("never retrieved"));
-    lines.map(str::to_owned).collect()
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Runs `main` and gives the lines that say an error was never retrieved.
+fn reported(main: impl Future<Output = Result<()>>) -> Vec<String> {
+    let mut lines = told(Level::INFO, || filch::sim::run(0, main).unwrap());
+    lines.retain(|line| line.contains("never retrieved"));
+    lines
 }
 
 /// A task that has failed by now.
@@ -89,4 +97,68 @@ fn values_and_cancellations_are_no_errors() {
         Ok(())
     });
     assert_eq!(lines, [] as [&str; 0]);
+}
+
+/// How often each word is told of the task `id`, in the order of their first time.
+fn life(lines: &[String], id: u64) -> Vec<(String, usize)> {
+    let words = ["spawned", "polled", "finished", "failed", "cancelled", "panicked", "retrieved"];
+    let of_task = |line: &&String| line.contains(&format!("task={id}"));
+    let mut life: Vec<(String, usize)> = Vec::new();
+    for line in lines.iter().filter(of_task) {
+        let message = line.split("filch::task: ").nth(1).unwrap_or(line);
+        let message = message.split(" task=").next().unwrap_or(message);
+        for word in words.iter().filter(|word| message.contains(*word)) {
+            match life.iter_mut().find(|(told, _)| told == word) {
+                Some((_, count)) => *count += 1,
+                None => life.push(((*word).to_owned(), 1)),
+            }
+        }
+    }
+    life
+}
+
+#[test]
+fn life_of_a_task_is_told_from_spawn_to_end() {
+    let main = async {
+        spawn(async { yield_now().await }).await?;
+        spawn(async { Err::<(), _>(Error::msg("no luck")) }).await.unwrap_err();
+        let sleeper = spawn(sleep(ms(1)));
+        yield_now().await;
+        sleeper.cancel();
+        sleeper.await.unwrap_err();
+        spawn(async { panic!("oh") as () }).await.unwrap_err();
+        Ok(())
+    };
+    let lines = told(Level::TRACE, || filch::sim::run(0, main).unwrap());
+    let of = |id| life(&lines, id).into_iter().map(|(word, count)| format!("{word} {count}"));
+    // The main task is the first.
+    let lives: Vec<Vec<String>> = (2..=5).map(|id| of(id).collect()).collect();
+    assert_eq!(lives[0], ["spawned 1", "polled 2", "finished 1"]);
+    assert_eq!(lives[1], ["spawned 1", "polled 1", "failed 1"]);
+    assert_eq!(lives[2], ["spawned 1", "polled 2", "cancelled 1"]);
+    assert_eq!(lives[3], ["spawned 1", "polled 1", "panicked 1", "failed 1"]);
+    assert!(
+        lines.iter().all(|line| !line.contains("spawned") || line.contains("tests/reports.rs"))
+    );
+}
+
+#[test]
+fn task_that_refuses_to_end_is_named() {
+    let lines = told(Level::ERROR, || {
+        let runtime = Runtime::builder().workers(1).grace(ms(10)).build().unwrap();
+        let (begun, begins) = std::sync::mpsc::channel();
+        let stubborn = async move {
+            begun.send(()).unwrap();
+            loop {
+                let _refused = filch::catch_cancelled(std::future::pending::<()>()).await;
+            }
+        };
+        let stubborn = runtime.handle().spawn(async { stubborn.await as () });
+        stubborn.set_name("stubborn");
+        begins.recv().unwrap();
+        drop(runtime);
+        assert!(stubborn.is_cancelled());
+    });
+    let named = |line: &&String| line.contains("refuses to end") && line.contains("stubborn");
+    assert_eq!(lines.iter().filter(named).count(), 1, "{lines:?}");
 }

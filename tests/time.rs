@@ -314,6 +314,37 @@ fn hundred_thousand_sleepers_come_and_go() {
 }
 
 #[test]
+fn million_timers_live_at_once() {
+    // On real threads: all are armed by one task, half are let go of, half end.
+    let main = async {
+        let moment = |number: u64| Duration::from_micros(number * 7919 % 100_000 + 1);
+        let mut sleeps: Vec<_> = (0..1_000_000_u64)
+            .map(|number| match number % 2 {
+                0 => Box::pin(sleep(Duration::from_secs(3600))),
+                _ => Box::pin(sleep(moment(number))),
+            })
+            .collect();
+        poll_fn(|context| {
+            for sleep in &mut sleeps {
+                let _ended_already = sleep.as_mut().poll(context);
+            }
+            Poll::Ready(())
+        })
+        .await;
+        let mut number = 0_u64;
+        sleeps.retain(|_| {
+            number += 1;
+            number.is_multiple_of(2)
+        });
+        for sleep in sleeps {
+            sleep.await;
+        }
+        Ok(number)
+    };
+    assert_eq!(filch::run(main).unwrap(), 1_000_000);
+}
+
+#[test]
 fn unpolled_sleep_needs_no_runtime() {
     let pause = sleep(SECOND);
     assert!(!pause.is_elapsed());

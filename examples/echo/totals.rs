@@ -7,6 +7,9 @@ use std::time::Duration;
 use filch::time::Instant;
 use hdrhistogram::Histogram;
 
+/// The longest latency that is told from longer ones: a minute, in nanoseconds.
+const LONGEST: u64 = 60_000_000_000;
+
 /// One run's figures.
 #[derive(Debug)]
 pub(crate) struct Totals {
@@ -25,7 +28,7 @@ impl Default for Totals {
             errors: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             open: AtomicU64::new(0),
-            latency: Mutex::new(Histogram::new(3).expect("three digits are allowed")),
+            latency: Mutex::new(Histogram::new_with_max(LONGEST, 3).expect("a sound range")),
         }
     }
 }

@@ -134,7 +134,9 @@ impl Driver for Arc<Reactor> {
     }
 
     fn wait(&self, instance: usize, limit: Option<Duration>) {
-        HERE.set((self.address(), instance));
+        if HERE.replace((self.address(), instance)) == (0, 0) {
+            processor::wait_exactly();
+        }
         let post = &self.posts[instance];
         post.instance.wait(limit, |key, came| self.deliver(key, came));
         Reactor::visit(post);

@@ -193,7 +193,7 @@ impl Source {
         socket: BorrowedFd<'_>,
         to: usize,
     ) -> std::io::Result<()> {
-        let key = NonNull::from(self).expose_provenance().get();
+        let key = NonNull::from(self).as_ptr().expose_provenance();
         let old = home.instance as usize;
         if !home.lost {
             reactor.instance(old).delete(socket)?;
@@ -268,7 +268,7 @@ impl Deref for Spot {
 impl Spot {
     /// The key under which an instance knows this source.
     pub(super) fn key(&self) -> usize {
-        self.0.expose_provenance().get()
+        self.0.as_ptr().expose_provenance()
     }
 }
 

@@ -84,10 +84,6 @@ impl<T> Worker<T> {
         self.queue.pop()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
@@ -148,9 +144,5 @@ impl<T> Injector<T> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.queue.len()
     }
 }
