@@ -1,16 +1,16 @@
 //! The children of a task group: who lives, who failed, and who may still come.
 //!
-//! | phase    | entered by                      | a child spawned | a child fails                    |
-//! |----------|---------------------------------|-----------------|----------------------------------|
-//! | Created  | `task_group`                    | refused         |                                  |
-//! | Open     | the first poll                  | joins           | abort; the parent is asked, too  |
-//! | Aborting | a failure, or the body's end by error or cancellation | refused | is noted down |
-//! | Finished | all children's end, after the body's | refused    |                                  |
-//! | Dropped  | the group's drop, half-way      | refused         | is reported as nobody's          |
+//! | phase    | entered by                           | a child spawned | a child fails        |
+//! |----------|--------------------------------------|-----------------|----------------------|
+//! | Created  | `task_group`                         | refused         |                      |
+//! | Open     | the first poll                       | joins           | abort, of the parent too |
+//! | Aborting | a failure, a body that does not end well | refused     | is noted down        |
+//! | Finished | all children's end, after the body's | refused         |                      |
+//! | Dropped  | the group's drop, half-way           | refused         | is reported          |
 //!
 //! One lock decides (TG-19): a child either joins before an abort, and is asked to end by it, or is
 //! refused. It is spawned outside the lock, between [`reserve`](Children::reserve), which keeps the
-//! group from finishing, and [`admit`](Children::admit), which finds out about an abort meanwhile.
+//! group from finishing, and [`admit`](Reserved::admit), which finds out about an abort meanwhile.
 //! Model: `loom-tests/group.rs`.
 
 use std::collections::BTreeMap;

@@ -22,7 +22,8 @@ pub enum ReturnWhen {
     /// One task has ended, in whatever way.
     #[doc(alias = "FIRST_COMPLETED")]
     FirstCompleted,
-    /// One task has failed; a cancelled one does not count (WAIT-04). If none fails, all have ended.
+    /// One task has failed; a cancelled one does not count (WAIT-04). If none fails, all have
+    /// ended.
     #[doc(alias = "FIRST_EXCEPTION")]
     FirstError,
 }
@@ -92,8 +93,8 @@ impl<H: TaskHandle> Future for Wait<H> {
 /// (WAIT-06).
 ///
 /// # Cancellation
-/// The tasks are neither cancelled nor awaited (WAIT-08). Those given by value are detached; to keep
-/// them, give `&mut task`.
+/// The tasks are neither cancelled nor awaited (WAIT-08). Those given by value are detached; to
+/// keep them, give `&mut task`.
 ///
 /// # Panics
 /// If no task is given (WAIT-01).

@@ -4,8 +4,8 @@
 //! it, a [`Runnable`], which goes to a queue through its home's [`Schedule`]; somebody runs it, and
 //! it either ends, sleeps until its waker (`waker`) makes a new right, or is queued again at once.
 //! While it is polled (`poll`), `current` knows it, `scopes` holds what stands inside it, and
-//! `notes` whom it awaits: one task, or `several` as one. A request to end comes in through `cancel`
-//! and is delivered by `unwind`, or to a group's scope by `grouped`.
+//! `notes` whom it awaits: one task, or `several` as one. A request to end comes in through
+//! `cancel` and is delivered by `unwind`, or to a group's scope by `grouped`.
 //! Handles (`handle`) wait for its end, and the first look at the error belongs to them. Its memory
 //! comes from its home (`memory`), where also all live tasks are found (`live`).
 

@@ -336,7 +336,7 @@ impl State {
         (now & NEWS == 0).then(|| count(now))
     }
 
-    /// A request is counted: it reaches the task in another way than by the mark. False: it is done.
+    /// A request is counted: it reaches the task otherwise than by the mark. False: it is done.
     pub(crate) fn count_one(&self) -> bool {
         self.step(|now| match now & (DONE | REQUESTS) {
             done if done & DONE != 0 => (None, false),
