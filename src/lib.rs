@@ -38,6 +38,7 @@
 //! | `TaskGroup`, `ExceptionGroup` | [`task_group`], [`Error::errors`], [`Error::split`] |
 //! | `shield`, `gather` | [`shield`], [`gather`](fn@gather), [`gather!`](macro@gather) |
 //! | `wait`, `as_completed` | [`wait`], [`as_completed`] |
+//! | `staggered_race` | [`staggered_race`] |
 //! | `sleep`, `loop.time()` | [`sleep`], [`sleep_until`], [`interval`], [`time::Instant`] |
 //! | `to_thread` | [`to_thread`] |
 //! | `current_task`, `all_tasks` | [`current_task`], [`all_tasks`] |
@@ -87,6 +88,7 @@ pub use crate::scope::{AsCompleted, AsCompletedBefore, as_completed};
 pub use crate::scope::{Deadline, NotActive, Timeout, TimeoutAny, TimeoutScope};
 pub use crate::scope::{Gather, GatherResults, Together, gather};
 pub use crate::scope::{GroupRefused, GroupScope, TaskGroup, task_group};
+pub use crate::scope::{Raced, staggered_race};
 pub use crate::scope::{ReturnWhen, Shield, TaskHandle, Wait, Waited, shield, wait};
 pub use crate::scope::{timeout, timeout_any, timeout_at, timeout_scope};
 pub use crate::task::current::current_task;
