@@ -65,19 +65,27 @@ impl Queue {
 }
 
 /// The end of a home's wires: where its tasks are queued.
-struct Wire(Arc<Mutex<Queue>>);
+struct Wire {
+    queue: Arc<Mutex<Queue>>,
+    /// Everything takes its turn, as in asyncio.
+    in_turn: bool,
+}
 
 impl Schedule for Wire {
     fn schedule(&self, task: Runnable, _why: Why) {
-        self.0.lock().entries.push_back(Entry::Task(task));
+        self.queue.lock().entries.push_back(Entry::Task(task));
     }
 
     fn job(&self, job: Job) {
-        self.0.lock().entries.push_back(Entry::Job(job));
+        self.queue.lock().entries.push_back(Entry::Job(job));
     }
 
     fn is_single(&self) -> bool {
         true
+    }
+
+    fn queues_listeners(&self) -> bool {
+        self.in_turn
     }
 }
 
@@ -97,7 +105,8 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let queue = Queue { entries: VecDeque::new(), dice: Dice::new(seed) };
         let queue = Arc::new(Mutex::new(queue));
-        let home = Home::new_with_own_numbers(Box::new(Wire(queue.clone())), Kind::Shared);
+        let wire = Wire { queue: queue.clone(), in_turn: seed == 0 };
+        let home = Home::new_with_own_numbers(Box::new(wire), Kind::Shared);
         World { queue, timers: Timers::exact(), home, closed: AtomicBool::new(false) }
     }
 

@@ -3,8 +3,9 @@
 //! Waiting futures, callbacks and the library's own listeners (groups, `gather`) stand in the same
 //! list, because the order in which they learn of the end is the order in which they asked
 //! (FUT-05). The very first waiter stands before the list, in the header, and needs no memory.
-//! A listener runs no user code: on threads it is called by whoever ends the task; in a simulation
-//! it is queued like a callback, so that everything keeps asyncio's turns.
+//! A listener runs no user code: it is called by whoever ends the task, before those who asked
+//! after it can run (TG-12); only in a simulation in asyncio's order it is queued like a callback,
+//! so that everything keeps asyncio's turns.
 //!
 //! Callbacks of one task never overlap (MOD-04): while one thread calls them, whoever registers a
 //! late one only adds it to the list, and the calling thread looks again before it stops. Where one
@@ -132,22 +133,25 @@ pub(crate) fn tell(task: &TaskRef, hooks: Vec<Hook>) {
     }
 }
 
-/// Calls a listener of a task that is done, in its turn.
+/// Calls a listener of a task that has just ended, in its turn.
 fn inform(task: &TaskRef, listener: Listener) {
-    let schedule = task.header().home().schedule();
-    if schedule.is_single() {
-        let this = task.clone();
-        schedule.job(Box::new(move || listener(&this)));
-    } else {
-        listener(task);
+    match task.header().home().schedule().queues_listeners() {
+        true => inform_later(task, listener),
+        false => listener(task),
     }
+}
+
+/// As [`inform`], not inside the poll that asks (TG-16, WAIT-06).
+fn inform_later(task: &TaskRef, listener: Listener) {
+    let this = task.clone();
+    task.header().home().schedule().job(Box::new(move || listener(&this)));
 }
 
 impl TaskRef {
     /// Has a listener called when the task has ended; in its turn if it has already.
     pub(crate) fn listen(&self, listener: Listener) -> CallbackId {
         if !self.header().state.lock_unless_done() {
-            inform(self, listener);
+            inform_later(self, listener);
             return CallbackId::default();
         }
         let id = self.header().with_cold(|cold, _| cold.hooks.add_listener(listener));

@@ -56,4 +56,10 @@ pub(crate) trait Schedule: Send + Sync {
     fn is_single(&self) -> bool {
         false
     }
+
+    /// Are the library's listeners queued like callbacks, as asyncio does it? Else whoever ends the
+    /// task calls them.
+    fn queues_listeners(&self) -> bool {
+        false
+    }
 }
