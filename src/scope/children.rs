@@ -50,13 +50,11 @@ impl fmt::Display for GroupRefused {
 impl std::error::Error for GroupRefused {}
 
 /// The list.
-#[derive(Debug)]
 pub(crate) struct Children {
     state: Mutex<State>,
     trigger: Arc<Trigger>,
 }
 
-#[derive(Debug)]
 struct State {
     phase: Phase,
     /// The body has ended.
@@ -226,6 +224,17 @@ impl Children {
             probe::group_abandoned(&error);
         }
         aborted.cancel();
+    }
+}
+
+impl fmt::Debug for Children {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.lock();
+        let (phase, errors) = (state.phase, state.errors.clone());
+        let live: Vec<TaskRef> = state.live.values().cloned().collect();
+        drop(state);
+        let mut shown = f.debug_struct("TaskGroup");
+        shown.field("phase", &phase).field("children", &live).field("errors", &errors).finish()
     }
 }
 

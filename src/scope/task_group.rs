@@ -182,7 +182,7 @@ impl TaskGroup {
 
 impl fmt::Debug for TaskGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TaskGroup").field(&self.0.children).finish()
+        self.0.children.fmt(f)
     }
 }
 
@@ -327,7 +327,7 @@ fn go_on<T>(message: Option<Message>) -> Poll<T> {
 
 impl<F: Future<Output: Outcome>> fmt::Debug for GroupScope<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GroupScope").field("children", &self.shared.children).finish()
+        f.debug_tuple("GroupScope").field(&self.shared.children).finish()
     }
 }
 
