@@ -339,7 +339,10 @@ fn error_in_clean_up_beats_the_request_unless_errors_are_results() {
             let task = spawn(async move {
                 match collect {
                     false => gather(tasks).await.map(drop),
-                    true => Ok(drop(gather(tasks).return_errors().await)),
+                    true => {
+                        gather(tasks).return_errors().await;
+                        Ok(())
+                    }
                 }
             });
             sleep(ms(5)).await;

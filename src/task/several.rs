@@ -81,8 +81,8 @@ impl Several {
     pub(super) fn end_request(&self, before: bool, accepted: bool) -> bool {
         let mut progress = self.progress.lock();
         // The waiter may have looked meanwhile, and have taken it for what it ends with.
-        let passed = before || accepted || progress.answered;
-        progress.requested = passed;
+        let passed = accepted || progress.answered;
+        progress.requested = before || passed;
         passed
     }
 
