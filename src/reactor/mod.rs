@@ -34,6 +34,6 @@ mod portable;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-pub(crate) use io::{Attempt, Io};
+pub(crate) use io::{Attempt, Io, Operation};
 pub(crate) use poll::Reactor;
 pub(crate) use source::{Origin, Way};
