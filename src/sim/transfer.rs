@@ -43,8 +43,9 @@ impl State {
     pub(super) fn transmit(&mut self, id: Id, from: Side, number: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let hosts = connection.hosts();
-        if connection[from].flight(number).is_none() {
-            return;
+        let Some(flight) = connection[from].flight(number) else { return };
+        if flight.losses > flight.payload.retries() {
+            return self.break_off(id, from, Errno::TIMEDOUT);
         }
         if self.links.is_cut(hosts) || self.dice.happens(self.links.loss(hosts)) {
             return self.lose(id, from, number);
@@ -58,15 +59,12 @@ impl State {
         self.dice.between(low, high)
     }
 
-    /// A flight is lost: it is sent again, later and later, until there have been too many losses.
+    /// A flight is lost: it will be sent again, later and later, or given up.
     fn lose(&mut self, id: Id, from: Side, number: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let (_, slowest) = self.links.latency(connection.hosts());
         let Some(flight) = connection[from].flight(number) else { return };
         flight.losses += 1;
-        if flight.losses > flight.payload.retries() {
-            return self.break_off(id, from, Errno::TIMEDOUT);
-        }
         let patience = flight.payload.patience().as_nanos() as u64;
         let pause = patience.max(slowest.saturating_mul(2));
         let pause = pause.saturating_mul(1 << (flight.losses - 1)).min(LONGEST_PAUSE);
