@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::panic::Location;
 use std::time::Duration;
 
@@ -75,6 +75,26 @@ pub fn host_at(name: impl AsRef<str>, address: impl Into<IpAddr>) -> Host {
 #[track_caller]
 pub fn net() -> Net {
     Net { world: world() }
+}
+
+/// Draws a number from a range, by the seed of this simulation: for faults at random moments, and
+/// for choices that a program would leave to chance.
+///
+/// # Panics
+/// Outside a simulation, and if the range is empty.
+///
+/// # Examples
+///
+/// ```
+/// use filch::sim;
+///
+/// let throw = || sim::run(7, async { Ok(sim::random(1..7)) }).unwrap();
+/// assert_eq!(throw(), throw());
+/// ```
+#[track_caller]
+pub fn random(range: Range<u64>) -> u64 {
+    assert!(!range.is_empty(), "nothing can be drawn from an empty range");
+    world().draw(range.start, range.end - 1)
 }
 
 /// A machine on the simulated network, from [`host`](crate::sim::host).
@@ -234,7 +254,7 @@ impl Net {
         self.link(a, b).heal();
     }
 
-    /// Cuts all links from a host to others.
+    /// Cuts all links from a host to the others that there are.
     ///
     /// # Panics
     /// If there is no such host.

@@ -140,6 +140,9 @@ impl State {
 
     pub(super) fn plan(&mut self, delay: u64, event: Event) {
         let at = self.now + std::time::Duration::from_nanos(delay);
+        if at == Instant::NEVER {
+            return;
+        }
         self.planned += 1;
         self.agenda.insert((at, self.planned), event);
     }

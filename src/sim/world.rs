@@ -124,6 +124,8 @@ pub(crate) struct World {
     /// The host whose code is running.
     here: AtomicUsize,
     network: Arc<Network>,
+    /// What programs draw from; nothing else does, so that drawing more changes nothing else.
+    lots: Mutex<Dice>,
     closed: AtomicBool,
 }
 
@@ -141,6 +143,7 @@ impl World {
             homes: Homes::new(wire),
             here: AtomicUsize::new(0),
             network: Arc::new(Network::new(seed, weather)),
+            lots: Mutex::new(Dice::always_random(!seed)),
             closed: AtomicBool::new(false),
         }
     }
@@ -170,6 +173,11 @@ impl World {
     /// Where on the network the running code stands.
     pub(crate) fn place(&self) -> Place {
         Place::new(self.network.clone(), self.here())
+    }
+
+    /// A number from `low` to `high`, for a program.
+    pub(crate) fn draw(&self, low: u64, high: u64) -> u64 {
+        self.lots.lock().between(low, high)
     }
 
     /// Does something as if it were done on another host.
