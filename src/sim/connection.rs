@@ -159,6 +159,16 @@ impl End {
         }
     }
 
+    /// Has everything been said, in both directions?
+    pub(super) fn has_ended(&self) -> bool {
+        self.sent_end && self.came_end && self.flights.is_empty()
+    }
+
+    /// Is there a connection that could be shut down?
+    pub(super) fn is_connected(&self) -> bool {
+        self.open && !self.over && !self.has_ended()
+    }
+
     /// Would a read return at once?
     pub(super) fn is_readable(&self) -> bool {
         !self.incoming.is_empty() || self.came_end || self.deaf || self.over || self.fault.is_some()

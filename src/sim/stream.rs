@@ -83,7 +83,7 @@ impl Stream {
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.network.with(|state| {
             let end = state.end(self.id, self.side).ok_or_else(closed)?;
-            if end.over || !end.open {
+            if !end.is_connected() {
                 return Err(Errno::NOTCONN.into());
             }
             end.deaf |= how != Shutdown::Write;

@@ -107,6 +107,11 @@ impl State {
                 self.send(id, to, Payload::Entry);
             }
             Payload::Entry => self.enter(id),
+            Payload::Bytes(_) if end.deaf && end.sent_end => {
+                // Who neither sends nor reads any more does not listen politely, either.
+                self.send_reset(id, !to);
+                self.break_off(id, to, Errno::CONNRESET);
+            }
             Payload::Bytes(bytes) => {
                 end.incoming.extend(bytes);
                 self.wake_readers(id, to);
@@ -210,9 +215,9 @@ impl State {
     pub(super) fn release(&mut self, id: Id, side: Side) {
         let Some(end) = self.end(id, side) else { return };
         end.holder = Holder::Nobody;
-        let abrupt =
-            !end.incoming.is_empty() || end.options.linger.is_some_and(|time| time.is_zero());
-        if !end.over && (abrupt || !end.open) {
+        let unread = !end.incoming.is_empty();
+        let abrupt = unread || end.options.linger.is_some_and(|time| time.is_zero());
+        if !end.over && !end.has_ended() && (abrupt || !end.open) {
             end.over = true;
             end.ground();
             self.send_reset(id, !side);
