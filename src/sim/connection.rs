@@ -226,10 +226,9 @@ impl End {
 
     /// Takes the first flight, if it has arrived.
     pub(super) fn land(&mut self) -> Option<Payload> {
-        self.flights.pop_front_if(|flight| flight.arrived).map(|flight| {
-            self.first += 1;
-            flight.payload
-        })
+        self.flights.front().filter(|flight| flight.arrived)?;
+        self.first += 1;
+        self.flights.pop_front().map(|flight| flight.payload)
     }
 
     /// Gives up whatever is still to be sent.
