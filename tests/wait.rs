@@ -68,7 +68,7 @@ fn task_given_twice_counts_once() {
 #[should_panic = "`wait` is given no task"]
 fn there_must_be_a_task_to_wait_for() {
     // WAIT-01
-    let _ = wait([] as [TaskRef; 0], ReturnWhen::AllCompleted);
+    drop(wait([] as [TaskRef; 0], ReturnWhen::AllCompleted));
 }
 
 // upstream: test_tasks.BaseTaskTests.test_wait_first_completed
