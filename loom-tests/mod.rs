@@ -5,11 +5,13 @@ mod common;
 
 mod blocking;
 mod cancel;
+mod group;
 mod idle;
 mod join;
 mod life;
 mod memory;
 mod queue;
+mod several;
 mod shutdown;
 mod state;
 mod timers;

@@ -112,28 +112,28 @@ impl Children {
 
     /// Somebody is about to spawn a child. Until the answer is admitted, or dropped, the group does
     /// not finish.
-    pub(crate) fn reserve(self: &Arc<Self>) -> Result<Reserved, GroupRefused> {
-        let mut state = self.state.lock();
+    pub(crate) fn reserve(this: &Arc<Self>) -> Result<Reserved, GroupRefused> {
+        let mut state = this.state.lock();
         match state.phase {
             Phase::Open if state.is_over() => Err(GroupRefused(Phase::Finished)),
             Phase::Open => {
                 state.reserved += 1;
                 drop(state);
-                Ok(Reserved(Some(self.clone())))
+                Ok(Reserved(Some(this.clone())))
             }
             other => Err(GroupRefused(other)),
         }
     }
 
     /// A child has been spawned.
-    fn admit(self: Arc<Self>, task: &TaskRef) {
+    fn admit(this: Arc<Self>, task: &TaskRef) {
         let aborted = {
-            let mut state = self.state.lock();
+            let mut state = this.state.lock();
             state.reserved -= 1;
             state.live.insert(task.header().id(), task.clone());
             state.phase != Phase::Open
         };
-        task.listen(Box::new(move |task| self.ended(task)));
+        task.listen(Box::new(move |task| this.ended(task)));
         if aborted {
             cancel::request_member(task, &[]);
         }
@@ -246,7 +246,7 @@ impl Reserved {
     /// The child is there.
     pub(crate) fn admit(mut self, task: &TaskRef) {
         if let Some(children) = self.0.take() {
-            children.admit(task);
+            Children::admit(children, task);
         }
     }
 }

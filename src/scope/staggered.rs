@@ -134,7 +134,7 @@ where
         if (failed || late)
             && let Some(attempt) = attempts.next()
         {
-            tasks.push(group.spawn(run(attempt, board.add())).task_ref());
+            tasks.push(group.spawn(run(attempt, Board::add(&board))).task_ref());
             next_at = delay.map(|delay| Instant::now() + delay);
         }
         let running: Vec<&TaskRef> = tasks.iter().filter(|task| !task.is_finished()).collect();
@@ -175,10 +175,10 @@ struct Board<T>(Mutex<Raced<T>>);
 
 impl<T> Board<T> {
     /// One more attempt.
-    fn add(self: &Arc<Self>) -> Place<T> {
-        let mut raced = self.0.lock();
+    fn add(this: &Arc<Self>) -> Place<T> {
+        let mut raced = this.0.lock();
         raced.errors.push(None);
-        Place { number: raced.errors.len() - 1, board: self.clone() }
+        Place { number: raced.errors.len() - 1, board: this.clone() }
     }
 
     fn is_won(&self) -> bool {

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 
 use crate::error::{Cancelled, Error, Message, Outcome, Result};
 use crate::runtime::{Handle, TaskBuilder};
-use crate::scope::children::{Children, GroupRefused};
+use crate::scope::children::{Children, GroupRefused, Reserved};
 use crate::sys::{Arc, Mutex};
 use crate::task::current;
 use crate::task::grouped::{Grouped, Trigger};
@@ -167,10 +167,15 @@ impl TaskGroup {
         F: Future<Output: Outcome<Value = T>> + Send + 'static,
         T: Send + 'static,
     {
-        let reserved = self.0.children.reserve()?;
+        let reserved = self.reserve()?;
         let task = builder.start_in(&self.handle(), future, eagerly, location);
         reserved.admit(&task);
         Ok(task)
+    }
+
+    /// A place for one more child, which is spawned next.
+    pub(crate) fn reserve(&self) -> Result<Reserved, GroupRefused> {
+        Children::reserve(&self.0.children)
     }
 
     fn handle(&self) -> Handle {
@@ -226,7 +231,7 @@ impl<F: Future<Output: Outcome>> Future for GroupScope<F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.as_mut().project();
         if let Stage::Created = this.stage {
-            *this.shared.handle.lock() = Some(Handle::current());
+            *this.shared.handle.lock() = Handle::try_current().ok();
             this.shared.children.open();
             *this.stage = Stage::Body;
         }
@@ -377,7 +382,7 @@ where
     F: Future<Output: Outcome>,
     Body: FnOnce(TaskGroup) -> F,
 {
-    let trigger = Arc::new(Trigger::default());
+    let trigger = Arc::new(Trigger::new());
     let children = Arc::new(Children::new(trigger.clone()));
     let shared = Arc::new(Shared { children, handle: Mutex::new(None) });
     let body = body(TaskGroup(shared.clone()));

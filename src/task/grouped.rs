@@ -24,10 +24,10 @@ use crate::task::scopes::{Fired, Members};
 use crate::task::unwind::{Inside, Scope, Sort};
 
 /// What makes the scope's own request, once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Trigger(Mutex<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     fired: bool,
     closed: bool,
@@ -37,6 +37,11 @@ struct State {
 }
 
 impl Trigger {
+    pub(crate) fn new() -> Self {
+        let (fired, closed, owner, waker) = (false, false, None, None);
+        Trigger(Mutex::new(State { fired, closed, owner, waker }))
+    }
+
     /// Makes the request, and gives who is to be woken for it. `members`: who is asked anyway.
     ///
     /// If the parent sleeps and awaits a task, the request goes on to that one at once, as any
