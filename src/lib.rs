@@ -37,6 +37,7 @@
 //! | `timeout`, `wait_for` | [`timeout`], [`timeout_at`], [`timeout_scope`], [`timeout_any`] |
 //! | `sleep`, `loop.time()` | [`sleep`], [`sleep_until`], [`interval`], [`time::Instant`] |
 //! | `to_thread` | [`to_thread`] |
+//! | `contextvars` | [`context_var!`], [`ContextVar`], [`Context`] |
 //! | `current_task`, `all_tasks` | [`current_task`], [`all_tasks`] |
 //! | `run_coroutine_threadsafe` | [`Handle::spawn`], [`Task::wait`] |
 //! | streams and sockets | [`net`] |
@@ -47,13 +48,14 @@
 //! # The house
 //!
 //! The source is a house with floors; a room uses only rooms on lower floors. From the ground:
-//! the machine (`sys`); small parts that know nothing of tasks (`driver`, `error`, `probe`); one
-//! task (`task`); what moves tasks along (`blocking`, `reactor`, `scheduler`, `sim`); the parts
-//! put together (`runtime`); what programs are written with (`scope`, `time`); the outside world
-//! (`net`).
+//! the machine (`sys`); small parts that know nothing of tasks (`context`, `driver`, `error`,
+//! `probe`); one task (`task`); what moves tasks along (`blocking`, `reactor`, `scheduler`,
+//! `sim`); the parts put together (`runtime`); what programs are written with (`scope`, `time`);
+//! the outside world (`net`).
 
 mod sys;
 
+mod context;
 mod driver;
 mod error;
 mod probe;
@@ -73,6 +75,7 @@ pub mod time;
 
 pub mod net;
 
+pub use crate::context::{AlreadyEntered, Context, ContextVar};
 pub use crate::error::{Cancelled, Elapsed, Error, Outcome, Result};
 pub use crate::runtime::sim;
 pub use crate::runtime::{BuildError, Builder, Handle, Runtime, TaskBuilder, TryCurrentError};
@@ -85,6 +88,7 @@ pub use crate::task::handle::{Join, Task, TaskId};
 pub use crate::task::hooks::CallbackId;
 pub use crate::task::raw::TaskRef;
 pub use crate::task::unwind::{CatchCancelled, catch_cancelled, catch_cancelled_any};
+pub use crate::task::vars::{ResetError, Token};
 pub use crate::time::{Interval, Missed, Sleep, interval, sleep, sleep_until};
 
 /// The README's program compiles and runs.

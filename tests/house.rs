@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// The floors, from the ground; rooms that are not built yet have their place already.
 const FLOORS: [&[&str]; 8] = [
     &["sys"],
-    &["driver", "error", "probe", "wait_list"],
+    &["context", "driver", "error", "probe", "wait_list"],
     &["task"],
     &["blocking", "model", "reactor", "scheduler", "signal", "sim"],
     &["runtime"],
@@ -262,6 +262,8 @@ fn declared_room(line: &str) -> Option<String> {
 
 /// The rooms that a line of code names by `crate::`.
 fn rooms_named_in(line: &str) -> Vec<String> {
+    // A macro's `$crate` means the roof.
+    let line = line.replace("$crate::", "");
     let rooms = line.split("crate::").skip(1);
     let named = rooms.map(|rest| {
         let end = rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_');

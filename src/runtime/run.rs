@@ -3,6 +3,7 @@
 use std::panic::Location;
 use std::time::Duration;
 
+use crate::context::Vars;
 use crate::error::{Outcome, Result};
 use crate::runtime::builder::{BuildError, Builder};
 use crate::runtime::engine::Engine;
@@ -11,7 +12,7 @@ use crate::sys::{Arc, Condvar, Mutex, spin_loop, thread};
 use crate::task::handle::Task;
 use crate::task::memory::{Home, Kind};
 use crate::task::raw::{self, First};
-use crate::task::{Job, Runnable, Schedule, Why, current, jobs};
+use crate::task::{Job, Runnable, Schedule, Why, current, jobs, vars};
 
 /// A set of worker threads that run tasks, with all that belongs to them.
 ///
@@ -33,6 +34,8 @@ use crate::task::{Job, Runnable, Schedule, Why, current, jobs};
 pub struct Runtime {
     handle: Handle,
     grace: Duration,
+    /// What main tasks see, one after the other (RUN-06).
+    vars: Mutex<Vars>,
 }
 
 /// Runs a program on a runtime of its own, to its end: `asyncio.run`.
@@ -91,7 +94,7 @@ impl Runtime {
     }
 
     pub(crate) fn new_over(engine: Arc<Engine>, grace: Duration) -> Self {
-        Runtime { handle: Handle::threads(engine), grace }
+        Runtime { handle: Handle::threads(engine), grace, vars: Mutex::new(vars::capture()) }
     }
 
     /// Returns a handle, for other threads.
@@ -102,7 +105,8 @@ impl Runtime {
     /// Runs a future to its end, blocking this thread: `run_until_complete`.
     ///
     /// The future is a task: it can be cancelled, and is listed among the others; only this thread
-    /// polls it, so it need not be `Send`, and may borrow. Tasks that it leaves behind run on.
+    /// polls it, so it need not be `Send`, and may borrow. Tasks that it leaves behind run on. The
+    /// context variables that it sets are seen by the next one (RUN-06).
     ///
     /// # Errors
     /// What the future ends with.
@@ -124,10 +128,15 @@ impl Runtime {
         let (runnable, task) = unsafe { raw::new(&home, main, location, First::Queued) };
         // SAFETY: `task` was made just now, with this type of value.
         let task = unsafe { Task::new(task) };
+        task.set_vars(self.vars.lock().clone());
+        let known = task.task_ref();
         let seat = Seat { engine: self.engine(), desk: &desk, task: Some(task) };
         seat.engine.add_main(seat.task().task_ref());
         runnable.queue();
-        seat.wait()
+        let result = seat.wait();
+        let former = std::mem::replace(&mut *self.vars.lock(), known.header().vars(Vars::clone));
+        drop(former);
+        result
     }
 
     fn engine(&self) -> &Arc<Engine> {

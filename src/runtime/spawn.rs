@@ -2,8 +2,9 @@
 
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 
+use crate::context::{Context, Vars};
 use crate::error::Outcome;
 use crate::runtime::Handle;
 use crate::task::current;
@@ -64,7 +65,7 @@ where
     T: Send + 'static,
 {
     let location = Location::caller();
-    Handle::current().start_eagerly(future, None, location)
+    Handle::current().start_eagerly(future, TaskBuilder::new(), location)
 }
 
 /// Returns the unfinished tasks of this thread's runtime, in the order of their spawning.
@@ -92,6 +93,7 @@ pub fn all_tasks() -> Vec<TaskRef> {
 #[must_use = "a builder starts nothing until `spawn`"]
 pub struct TaskBuilder {
     name: Option<String>,
+    context: Option<Context>,
 }
 
 impl TaskBuilder {
@@ -106,6 +108,14 @@ impl TaskBuilder {
         self
     }
 
+    /// Has the task run in this context, as it is (CTX-02); else it has a copy of the spawner's.
+    ///
+    /// Tasks that share a context see each other's changes, and are polled one at a time (CTX-12).
+    pub fn context(mut self, context: &Context) -> Self {
+        self.context = Some(context.clone());
+        self
+    }
+
     /// Starts it as [`spawn`] does.
     ///
     /// # Panics
@@ -117,10 +127,10 @@ impl TaskBuilder {
         T: Send + 'static,
     {
         let location = Location::caller();
-        Handle::with_current(|handle| handle.start(future, self.name, location))
+        Handle::with_current(|handle| handle.start_with(future, self, location))
     }
 
-    /// Starts it as [`spawn_eager`] does.
+    /// Starts it as [`spawn_eager`] does; if somebody else is in its context, as [`spawn`] does.
     ///
     /// # Panics
     /// Outside a runtime.
@@ -131,7 +141,20 @@ impl TaskBuilder {
         T: Send + 'static,
     {
         let location = Location::caller();
-        Handle::current().start_eagerly(future, self.name, location)
+        Handle::current().start_eagerly(future, self, location)
+    }
+}
+
+impl TaskBuilder {
+    /// Tells a new task, which has not run yet, what it was given.
+    #[inline]
+    fn tell(self, task: &TaskRef) {
+        if let Some(name) = self.name {
+            task.set_name(name);
+        }
+        if let Some(context) = self.context {
+            task.set_vars(Vars::shared(context));
+        }
     }
 }
 
@@ -146,12 +169,23 @@ impl Handle {
         F: Future<Output: Outcome<Value = T>> + Send + 'static,
         T: Send + 'static,
     {
+        self.start_with(future, TaskBuilder { name, context: None }, location)
+    }
+
+    fn start_with<F, T>(
+        &self,
+        future: F,
+        given: TaskBuilder,
+        location: &'static Location<'static>,
+    ) -> Task<T>
+    where
+        F: Future<Output: Outcome<Value = T>> + Send + 'static,
+        T: Send + 'static,
+    {
         let first = if self.is_closed() { First::Eager } else { First::Queued };
         // SAFETY: the future and its value are `Send` and own all they use.
         let (runnable, task) = unsafe { raw::new(self.home(), future, location, first) };
-        if let Some(name) = name {
-            task.set_name(name);
-        }
+        given.tell(&task);
         match first {
             First::Queued => runnable.queue(),
             First::Eager => runnable.refuse(),
@@ -163,22 +197,23 @@ impl Handle {
     fn start_eagerly<F, T>(
         &self,
         future: F,
-        name: Option<String>,
+        given: TaskBuilder,
         location: &'static Location<'static>,
     ) -> Task<T>
     where
         F: Future<Output: Outcome<Value = T>> + Send + 'static,
         T: Send + 'static,
     {
-        if self.is_closed() || !current::may_nest() {
-            return self.start(future, name, location);
+        let turn = given.context.as_ref().map(Context::enter);
+        if self.is_closed() || !current::may_nest() || matches!(turn, Some(Err(_))) {
+            drop(turn);
+            return self.start_with(future, given, location);
         }
         // SAFETY: as in `start`.
         let (runnable, task) = unsafe { raw::new(self.home(), future, location, First::Eager) };
-        if let Some(name) = name {
-            task.set_name(name);
-        }
+        given.tell(&task);
         runnable.run_eagerly();
+        drop(turn);
         // SAFETY: as in `start`.
         unsafe { Task::new(task) }
     }
@@ -209,7 +244,7 @@ pub struct YieldNow {
 impl Future for YieldNow {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<()> {
         if std::mem::replace(&mut self.yielded, true) {
             return Poll::Ready(());
         }

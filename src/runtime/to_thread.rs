@@ -9,11 +9,12 @@ use crate::blocking::Ticket;
 use crate::error::{Error, Result};
 use crate::runtime::handle::{Handle, Which};
 use crate::sys::{Arc, Mutex};
+use crate::task::vars;
 
 /// Runs a closure that may block on a thread of its own kind, and waits for what it gives.
 ///
-/// It begins when this is first polled; each closure runs once (THR-01). In a simulation it runs
-/// inline.
+/// It begins when this is first polled, with a copy of the context variables of whoever does; each
+/// closure runs once (THR-01). In a simulation it runs inline.
 ///
 /// # Errors
 /// A panic of the closure ([`is_panic`](Error::is_panic)); or the system's error, if it gives no
@@ -101,6 +102,8 @@ where
 {
     fn submit(&mut self, work: F) -> Result<()> {
         let runtime = Handle::current();
+        let work = vars::bind(move |()| work());
+        let work = move || work(());
         let Which::Threads(engine) = &*runtime.0 else {
             self.slot.lock().result = Some(contained(work));
             return Ok(());

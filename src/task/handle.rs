@@ -16,6 +16,7 @@ use crate::task::cancel;
 use crate::task::current;
 use crate::task::hooks::{self, Callback, CallbackId};
 use crate::task::raw::TaskRef;
+use crate::task::vars;
 
 /// Tells tasks apart; never used twice in a process, or in a simulated run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -271,10 +272,11 @@ impl TaskRef {
     ///
     /// Callbacks run between polls, on the thread where the task ends: one that blocks holds up
     /// other tasks. They never see a current task, and those of one task never overlap. A panic in
-    /// one is contained and reported.
+    /// one is contained and reported. They see the context variables of where they were registered
+    /// (FUT-09).
     #[doc(alias = "Task.add_done_callback")]
     pub fn add_done_callback(&self, callback: impl FnOnce(TaskRef) + Send + 'static) -> CallbackId {
-        self.add_hook(Box::new(callback)).unwrap_or_else(|callback| {
+        self.add_hook(Box::new(vars::bind(callback))).unwrap_or_else(|callback| {
             hooks::call_late(self, callback);
             CallbackId::default()
         })

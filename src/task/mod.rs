@@ -6,7 +6,8 @@
 //! While it is polled (`poll`), `current` knows it, `scopes` holds what stands inside it, and
 //! `notes` whom it awaits. A request to end comes in through `cancel` and is delivered by `unwind`.
 //! Handles (`handle`) wait for its end, and the first look at the error belongs to them. Its memory
-//! comes from its home (`memory`), where also all live tasks are found (`live`).
+//! comes from its home (`memory`), where also all live tasks are found (`live`). Its context
+//! variables travel with it (`vars`).
 
 pub(crate) mod answers;
 pub(crate) mod cancel;
@@ -23,6 +24,7 @@ pub(crate) mod raw;
 pub(crate) mod scopes;
 pub(crate) mod state;
 pub(crate) mod unwind;
+pub(crate) mod vars;
 pub(crate) mod waker;
 
 pub(crate) use poll::Runnable;

@@ -54,8 +54,24 @@ impl Runnable {
     /// Polls the task once. It is freed if it ends, and queued again if it must be.
     pub(crate) fn run(self) {
         // SAFETY: a queued task is alive: the runtime's reference goes only when it is done.
-        let start = unsafe { self.0.as_ref() }.state.start_poll();
-        poll_once(self.0, start);
+        let header = unsafe { self.0.as_ref() };
+        if let Some(context) = header.own_vars(|vars| vars.as_shared().cloned()) {
+            return self.run_in_turn(&context);
+        }
+        poll_once(self.0, header.state.start_poll());
+    }
+
+    /// Polls a task that shares its context: not while another one is inside (CTX-12).
+    #[cold]
+    fn run_in_turn(self, context: &crate::context::Context) {
+        let raw = self.0;
+        let later = Runnable(raw);
+        let Some(_turn) = context.enter_in_turn(move || later.queue()) else {
+            return;
+        };
+        // SAFETY: as in `run`.
+        let start = unsafe { raw.as_ref() }.state.start_poll();
+        poll_once(raw, start);
     }
 
     /// Polls a task that was made with [`First::Eager`] for the first time.

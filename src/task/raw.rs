@@ -9,6 +9,7 @@
 //! | part                    | while RUNNING            | else                              |
 //! |-------------------------|--------------------------|-----------------------------------|
 //! | stage                   | the polling thread       | DONE: the handle; else nobody     |
+//! | vars                    | the polling thread; writes| who holds the lock, to read       |
 //! | note, tree              | its stack has them       | idle: who holds the lock, to read |
 //! | waiter, cold            | who holds the short lock | the same                          |
 
@@ -19,6 +20,7 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
+use crate::context::Vars;
 use crate::error::{Error, Message, Outcome, Result};
 use crate::probe;
 use crate::sys::{AtomicU64, UnsafeCell};
@@ -30,6 +32,7 @@ use crate::task::notes::Note;
 use crate::task::poll::{Runnable, kill_running, schedule};
 use crate::task::scopes::{Scopes, Tree};
 use crate::task::state::State;
+use crate::task::vars;
 
 /// What all tasks have in common.
 #[repr(C)]
@@ -44,6 +47,7 @@ pub(crate) struct Header {
     cold: UnsafeCell<Option<Box<Cold>>>,
     note: UnsafeCell<Note>,
     tree: UnsafeCell<Option<Box<Tree>>>,
+    vars: UnsafeCell<Vars>,
 }
 
 /// What few tasks have.
@@ -142,6 +146,7 @@ where
     let layout = Layout::new::<Cell<F>>();
     let place = home.allocate(layout).cast::<Cell<F>>();
     let id = home.next_id();
+    let vars = vars::capture();
     let cell = place.as_ptr();
     // SAFETY: `place` is a fresh cell of the right layout, owned by this call alone but for its
     // state word, which is left alone here.
@@ -154,6 +159,7 @@ where
         (&raw mut (*cell).header.cold).write(UnsafeCell::new(None));
         (&raw mut (*cell).header.note).write(UnsafeCell::new(Note::None));
         (&raw mut (*cell).header.tree).write(UnsafeCell::new(None));
+        (&raw mut (*cell).header.vars).write(UnsafeCell::new(vars));
         (&raw mut (*cell).stage).write(UnsafeCell::new(Stage::Future(future)));
     }
     let state = match first {
@@ -247,6 +253,10 @@ pub(super) fn free(header: NonNull<Header>) {
         std::ptr::drop_in_place(&raw mut (*header).note);
         std::ptr::drop_in_place(&raw mut (*header).tree);
     }
+    // SAFETY: as above.
+    drop_contained("a context variable", || unsafe {
+        std::ptr::drop_in_place(&raw mut (*header.as_ptr()).vars);
+    });
     // SAFETY: the cell came from this home with this layout, and nothing in it is alive.
     unsafe { Home::free(home, header.cast(), layout) };
 }
@@ -327,6 +337,31 @@ impl Header {
                 scopes.end(note, tree)
             })
         })
+    }
+
+    /// Looks at the context variables of the task that this thread polls, or makes.
+    #[inline]
+    pub(super) fn own_vars<R>(&self, look: impl FnOnce(&Vars) -> R) -> R {
+        // SAFETY: only the polling thread writes them, which this is.
+        self.vars.with(|vars| look(unsafe { &*vars }))
+    }
+
+    /// Replaces the context variables of the task that this thread polls, or makes.
+    pub(super) fn put_vars(&self, vars: Vars) -> Vars {
+        self.state.lock();
+        // SAFETY: this is the polling thread; all others read under the short lock.
+        let former = self.vars.with_mut(|place| unsafe { std::mem::replace(&mut *place, vars) });
+        self.state.unlock();
+        former
+    }
+
+    /// Looks at the context variables from anywhere; only a few loads happen in `look`.
+    pub(crate) fn vars<R>(&self, look: impl FnOnce(&Vars) -> R) -> R {
+        self.state.lock();
+        // SAFETY: nobody writes them without the short lock.
+        let seen = self.vars.with(|vars| look(unsafe { &*vars }));
+        self.state.unlock();
+        seen
     }
 
     fn report_unseen(&self) {
@@ -431,8 +466,11 @@ impl TaskRef {
 /// Drops what the stage holds; a panic there is reported, and goes no further.
 pub(super) fn clear_contained(header: NonNull<Header>, what: &'static str) {
     // SAFETY: the callers are the polling thread, or own the value of a finished task.
-    let clear = || unsafe { (header.as_ref().vtable.clear)(header) };
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(clear)) {
+    drop_contained(what, || unsafe { (header.as_ref().vtable.clear)(header) });
+}
+
+fn drop_contained(what: &'static str, drop: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(drop)) {
         probe::stray_panic(what, Error::panic(payload));
     }
 }
