@@ -3,6 +3,7 @@
 //! While its scope is polled there are two of each note: what the poll before left (`before`), to
 //! be taken up again, and what the present one leaves.
 
+use std::mem::ManuallyDrop;
 use std::task::Waker;
 
 use crate::task::raw::TaskRef;
@@ -50,6 +51,67 @@ impl Note {
             Note::One(_, carried) => *carried,
             _ => Carried::default(),
         }
+    }
+}
+
+/// A note in one word, as a task keeps it between polls: the address of the awaited task, with what
+/// was carried in the bits that are zero in every address of a task.
+#[derive(Debug)]
+pub(super) struct Packed(*const ());
+
+const CARRIED_TASK: usize = 1 << 0;
+const CARRIED_SCOPE: usize = 1 << 1;
+const CARRIED: usize = CARRIED_TASK | CARRIED_SCOPE;
+/// No task has this address.
+const BLANK: usize = 1 << 2;
+
+impl Packed {
+    pub(super) const NONE: Packed = Packed(std::ptr::null());
+
+    #[inline]
+    pub(super) fn pack(note: Note) -> Self {
+        match note {
+            Note::None => Packed::NONE,
+            Note::Blank => Packed(std::ptr::without_provenance(BLANK)),
+            Note::One(task, carried) => {
+                let bits = usize::from(carried.task) * CARRIED_TASK
+                    + usize::from(carried.scope) * CARRIED_SCOPE;
+                let task = ManuallyDrop::new(task).address();
+                debug_assert!(task.addr() & CARRIED == 0);
+                Packed(task.map_addr(|address| address | bits))
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn take(&mut self) -> Note {
+        let packed = std::mem::replace(&mut self.0, std::ptr::null());
+        if packed.is_null() {
+            return Note::None;
+        }
+        if packed.addr() == BLANK {
+            return Note::Blank;
+        }
+        let carried = Carried {
+            task: packed.addr() & CARRIED_TASK != 0,
+            scope: packed.addr() & CARRIED_SCOPE != 0,
+        };
+        // SAFETY: it comes from the `TaskRef` that `pack` kept, and is taken out once.
+        let task = unsafe { TaskRef::from_raw(packed.map_addr(|address| address & !CARRIED)) };
+        Note::One(task, carried)
+    }
+
+    pub(super) fn target(&mut self) -> Option<TaskRef> {
+        let note = self.take();
+        let target = note.target().cloned();
+        *self = Packed::pack(note);
+        target
+    }
+}
+
+impl Drop for Packed {
+    fn drop(&mut self) {
+        drop(self.take());
     }
 }
 
