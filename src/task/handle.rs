@@ -16,11 +16,10 @@ use crate::task::cancel;
 use crate::task::current;
 use crate::task::hooks::{self, Callback, CallbackId};
 use crate::task::raw::TaskRef;
-use crate::task::vars;
 
 /// Tells tasks apart; never used twice in a process, or in a simulated run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskId(u64);
+pub struct TaskId(pub(crate) u64);
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -276,7 +275,7 @@ impl TaskRef {
     /// (FUT-09).
     #[doc(alias = "Task.add_done_callback")]
     pub fn add_done_callback(&self, callback: impl FnOnce(TaskRef) + Send + 'static) -> CallbackId {
-        self.add_hook(Box::new(vars::bind(callback))).unwrap_or_else(|callback| {
+        self.add_hook(hooks::bind(callback)).unwrap_or_else(|callback| {
             hooks::call_late(self, callback);
             CallbackId::default()
         })

@@ -14,6 +14,8 @@ use std::task::Waker;
 use crate::error::Error;
 use crate::probe;
 use crate::task::raw::TaskRef;
+use crate::task::report::{Report, Stopwatch};
+use crate::task::vars;
 
 /// Names a registered done-callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -153,6 +155,23 @@ fn take_late(task: &TaskRef) -> Option<Vec<Hook>> {
     let late = task.header().with_cold(|cold, _| cold.hooks.begin_calls(false));
     task.header().state.unlock();
     (!late.is_empty()).then_some(late)
+}
+
+/// Binds a user's callback to the present context; its panic is reported there (CTX-05).
+pub(crate) fn bind(callback: impl FnOnce(TaskRef) + Send + 'static) -> Callback {
+    let vars = vars::capture();
+    Box::new(move |task| {
+        let known = task.clone();
+        vars::enter(vars, || {
+            let settings = known.header().home().schedule().settings();
+            let watch = Stopwatch::start();
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback(task))) {
+                let report = Report::about("panic in a done-callback", known.header());
+                report.with_error(Error::panic(payload)).tell(settings);
+            }
+            watch.stop(settings, || Report::about("a done-callback was slow", known.header()));
+        });
+    })
 }
 
 /// Runs a done-callback; its panic is reported, and goes no further.

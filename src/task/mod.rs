@@ -7,7 +7,7 @@
 //! `notes` whom it awaits. A request to end comes in through `cancel` and is delivered by `unwind`.
 //! Handles (`handle`) wait for its end, and the first look at the error belongs to them. Its memory
 //! comes from its home (`memory`), where also all live tasks are found (`live`). Its context
-//! variables travel with it (`vars`).
+//! variables travel with it (`vars`). What goes wrong and nobody waits for is reported (`report`).
 
 pub(crate) mod answers;
 pub(crate) mod cancel;
@@ -21,6 +21,7 @@ pub(crate) mod memory;
 mod notes;
 pub(crate) mod poll;
 pub(crate) mod raw;
+pub(crate) mod report;
 pub(crate) mod scopes;
 pub(crate) mod state;
 pub(crate) mod unwind;
@@ -49,6 +50,11 @@ pub(crate) trait Schedule: Send + Sync {
     /// Runs a done-callback between two polls: on this thread as soon as [it is free](jobs::run),
     /// in a simulation behind what is ready.
     fn job(&self, job: Job);
+
+    /// What the runtime does about reports; `None`: they go to `tracing`.
+    fn settings(&self) -> Option<&report::Settings> {
+        None
+    }
 
     /// Do all tasks run on one thread, and all jobs in the order in which they came?
     fn is_single(&self) -> bool {

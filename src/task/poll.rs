@@ -12,6 +12,7 @@ use crate::probe;
 use crate::task::answers::{Completed, End, Ending, Start};
 use crate::task::current::{Current, Verdict};
 use crate::task::raw::{Header, TaskRef, clear_contained, free};
+use crate::task::report::Stopwatch;
 use crate::task::scopes::Scopes;
 use crate::task::{Why, cancel, hooks, jobs, waker};
 
@@ -155,7 +156,9 @@ fn poll_scoped(raw: NonNull<Header>, current: &Current, start: Start) -> Verdict
     let mut context = Context::from_waker(&waker);
     // SAFETY: the task is RUNNING for this thread.
     let poll = || unsafe { (header.vtable.poll)(raw, &mut context) };
+    let watch = Stopwatch::start();
     let polled = catch_unwind(AssertUnwindSafe(poll));
+    watch.stop_poll(header);
     let verdict = match polled {
         Err(payload) => panicked(header, payload),
         Ok(polled) => current.judge(polled),

@@ -30,6 +30,7 @@ use crate::task::hooks::Hooks;
 use crate::task::memory::Home;
 use crate::task::notes::{Note, Packed};
 use crate::task::poll::{Runnable, kill_running, schedule};
+use crate::task::report::Report;
 use crate::task::scopes::{Scopes, Tree};
 use crate::task::state::State;
 use crate::task::vars;
@@ -375,13 +376,11 @@ impl Header {
 
     fn report_unseen(&self) {
         if self.state.is_unseen() {
-            self.cold.with(|cold| {
-                // SAFETY: called when nobody else holds the task.
-                if let Some(error) = unsafe { &*cold }.as_ref().and_then(|cold| cold.error.as_ref())
-                {
-                    probe::error_never_retrieved(self.id, self.location, error);
-                }
-            });
+            let error = self.with_cold_if_any(|cold| cold.and_then(|cold| cold.error.take()));
+            if let Some(error) = error {
+                let report = Report::about("error was never retrieved", self).with_error(error);
+                self.report(&report);
+            }
         }
     }
 }
