@@ -182,14 +182,20 @@ impl Handle {
         F: Future<Output: Outcome<Value = T>> + Send + 'static,
         T: Send + 'static,
     {
-        let first = if self.is_closed() { First::Eager } else { First::Queued };
+        let admitted = self.admit();
+        let (home, first) = match &admitted {
+            Some((home, _)) => (*home, First::Queued),
+            None => (self.home(), First::Eager),
+        };
         // SAFETY: the future and its value are `Send` and own all they use.
-        let (runnable, task) = unsafe { raw::new(self.home(), future, location, first) };
+        let (runnable, task) = unsafe { raw::new(home, future, location, first) };
         given.tell(&task);
         match first {
             First::Queued => runnable.queue(),
             First::Eager => runnable.refuse(),
         }
+        // Until here, the end of the runtime waits for a thread that is none of its own.
+        drop(admitted);
         // SAFETY: `task` is the reference made with it, and `T` the type of its value.
         unsafe { Task::new(task) }
     }
@@ -205,13 +211,16 @@ impl Handle {
         T: Send + 'static,
     {
         let turn = given.context.as_ref().map(Context::enter);
-        if self.is_closed() || !current::may_nest() || matches!(turn, Some(Err(_))) {
+        let nests = current::may_nest() && !matches!(turn, Some(Err(_)));
+        let Some((home, pass)) = self.admit().filter(|_| nests) else {
             drop(turn);
             return self.start_with(future, given, location);
-        }
+        };
         // SAFETY: as in `start`.
-        let (runnable, task) = unsafe { raw::new(self.home(), future, location, First::Eager) };
+        let (runnable, task) = unsafe { raw::new(home, future, location, First::Eager) };
         given.tell(&task);
+        // From here on it is one of the live, and its end is awaited.
+        drop(pass);
         runnable.run_eagerly();
         drop(turn);
         // SAFETY: as in `start`.
