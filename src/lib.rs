@@ -40,6 +40,10 @@
 //! | `contextvars` | [`context_var!`], [`ContextVar`], [`Context`] |
 //! | `current_task`, `all_tasks` | [`current_task`], [`all_tasks`] |
 //! | `run_coroutine_threadsafe` | [`Handle::spawn`], [`Task::wait`] |
+//! | `Future` | [`Promise`] |
+//! | `call_soon` | [`Handle::call_soon`] |
+//! | `call_later`, `call_at` | [`Handle::call_later`], [`Handle::call_at`] |
+//! | exception handler, debug mode | [`Handle::set_exception_handler`], [`Handle::set_debug`] |
 //! | streams and sockets | [`net`] |
 //!
 //! Nothing like it in asyncio: [`sim`], which runs the same program on one thread in virtual time,
@@ -50,7 +54,8 @@
 //! The source is a house with floors; a room uses only rooms on lower floors. From the ground:
 //! the machine (`sys`); small parts that know nothing of tasks (`context`, `driver`, `error`,
 //! `probe`); one task (`task`); what moves tasks along (`blocking`, `reactor`, `scheduler`,
-//! `sim`); the parts put together (`runtime`); what programs are written with (`scope`, `time`);
+//! `sim`); the parts put together (`runtime`); what programs are written with (`scope`, `sync`,
+//! `time`);
 //! the outside world (`net`).
 
 mod sys;
@@ -71,6 +76,7 @@ mod simulated;
 mod runtime;
 
 mod scope;
+mod sync;
 pub mod time;
 
 pub mod net;
@@ -78,15 +84,19 @@ pub mod net;
 pub use crate::context::{AlreadyEntered, Context, ContextVar};
 pub use crate::error::{Cancelled, Elapsed, Error, Outcome, Result};
 pub use crate::runtime::sim;
-pub use crate::runtime::{BuildError, Builder, Handle, Runtime, TaskBuilder, TryCurrentError};
+pub use crate::runtime::{
+    BuildError, Builder, CallHandle, Handle, Runtime, TaskBuilder, TryCurrentError,
+};
 pub use crate::runtime::{ToThread, YieldNow};
 pub use crate::runtime::{all_tasks, run, spawn, spawn_eager, to_thread, yield_now};
 pub use crate::scope::{Deadline, NotActive, Timeout, TimeoutAny, TimeoutScope};
 pub use crate::scope::{timeout, timeout_any, timeout_at, timeout_scope};
+pub use crate::sync::{InvalidState, Promise};
 pub use crate::task::current::current_task;
 pub use crate::task::handle::{Join, Task, TaskId};
 pub use crate::task::hooks::CallbackId;
 pub use crate::task::raw::TaskRef;
+pub use crate::task::report::Report;
 pub use crate::task::unwind::{CatchCancelled, catch_cancelled, catch_cancelled_any};
 pub use crate::task::vars::{ResetError, Token};
 pub use crate::time::{Interval, Missed, Sleep, interval, sleep, sleep_until};

@@ -87,11 +87,6 @@ pub(crate) fn stray_panic(what: &'static str, error: impl Display) {
     tracing::error!(target: "filch::task", what, %error, "stray panic contained");
 }
 
-/// The runtime ends and this task will not.
-pub(crate) fn refuses_to_end(task: u64, name: &str, place: impl Display) {
-    tracing::error!(target: "filch::runtime", task, name, %place, "task refuses to end");
-}
-
 /// The runtime ends and this worker has been inside one poll since.
 pub(crate) fn stuck(worker: usize) {
     tracing::error!(target: "filch::runtime", worker, "worker is stuck in one poll");

@@ -5,14 +5,19 @@
 
 pub(crate) mod alarm;
 mod builder;
+mod call;
+mod calls;
 mod engine;
 mod handle;
+mod report;
 mod run;
 pub mod sim;
 mod spawn;
 mod to_thread;
+mod unpolled;
 
 pub use builder::{BuildError, Builder};
+pub use call::CallHandle;
 pub use handle::{Handle, TryCurrentError};
 pub use run::{Runtime, run};
 pub use spawn::{TaskBuilder, YieldNow, all_tasks, spawn, spawn_eager, yield_now};

@@ -12,6 +12,7 @@ use crate::sys::{Arc, Condvar, Mutex, spin_loop, thread};
 use crate::task::handle::Task;
 use crate::task::memory::{Home, Kind};
 use crate::task::raw::{self, First};
+use crate::task::report::Settings;
 use crate::task::{Job, Runnable, Schedule, Why, current, jobs, vars};
 
 /// A set of worker threads that run tasks, with all that belongs to them.
@@ -121,7 +122,8 @@ impl Runtime {
         refuse_inside_task("block_on");
         let location = Location::caller();
         let desk = Arc::new(Desk::new());
-        let home = Home::new(Box::new(Post(desk.clone())), Kind::Shared);
+        let home =
+            Home::new(Box::new(Post(desk.clone(), self.handle.settings().clone())), Kind::Shared);
         let _entered = self.handle.enter();
         // SAFETY: the task is polled and dropped on this thread only, and has ended before this
         // call, and with it all that `main` borrows, does: `Seat` sees to that.
@@ -192,7 +194,7 @@ impl Desk {
 }
 
 /// How the main task gets onto its desk.
-struct Post(Arc<Desk>);
+struct Post(Arc<Desk>, Arc<Settings>);
 
 impl Schedule for Post {
     fn schedule(&self, task: Runnable, _why: Why) {
@@ -202,6 +204,10 @@ impl Schedule for Post {
 
     fn job(&self, job: Job) {
         jobs::run(job);
+    }
+
+    fn settings(&self) -> Option<&Settings> {
+        Some(&self.1)
     }
 }
 

@@ -17,19 +17,24 @@
 //! assert!(result.unwrap_err().is_timeout());
 //! ```
 
+use std::ops::Deref;
 use std::panic::Location;
 use std::time::Duration;
 
 use crate::driver::clock::{Instant, VirtualClock};
 use crate::error::{Error, Outcome, Result};
-use crate::probe;
 use crate::runtime::Handle;
+use crate::runtime::calls::Calls;
 use crate::runtime::handle::Which;
+use crate::runtime::report::debug_by_environment;
+use crate::runtime::unpolled::Unpolled;
 use crate::simulated::{Stuck, World, report};
 use crate::sys::Arc;
 use crate::task::current;
 use crate::task::handle::Task;
+use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::raw::{self, First};
+use crate::task::report::Settings;
 
 /// How long, in virtual time, tasks that are left may clean up.
 const GRACE: Duration = Duration::from_secs(3600);
@@ -62,22 +67,51 @@ where
 {
     assert!(!current::is_polling(), "a task cannot run a simulation: use a plain thread");
     let clock = VirtualClock::enter();
-    let world = Arc::new(World::new(seed));
-    let _entered = Handle(Arc::new(Which::Sim(world.clone()))).enter();
+    let simulation = Arc::new(Simulation::new(seed));
+    let world = &simulation.world;
+    let _entered = Handle(Arc::new(Which::Sim(simulation.clone()))).enter();
     let location = Location::caller();
     // SAFETY: the task is polled and dropped on this thread only, by `world` below, and it has
     // ended, at the latest by `kill`, before this call and all that `main` borrows do.
     let (runnable, task) = unsafe { raw::new(world.home(), main, location, First::Queued) };
     task.set_name("main");
     // SAFETY: `task` was made just now, with this type of value.
-    let main = Ending { world: &world, clock: &clock, main: Some(unsafe { Task::new(task) }) };
+    let main = Ending { world: &simulation, clock: &clock, main: Some(unsafe { Task::new(task) }) };
     runnable.queue();
     main.finish()
 }
 
+/// What the tasks of one simulated run share, and its handles hold.
+pub(crate) struct Simulation {
+    world: Arc<World>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) calls: std::sync::Arc<Calls>,
+    /// Of what nobody polls.
+    pub(crate) unpolled: HomeHandle,
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Self {
+        let settings = Arc::new(Settings::new(debug_by_environment(), Settings::SLOW, None));
+        let world = Arc::new(World::new(seed, settings.clone()));
+        let calls = Calls::simulated(world.clone(), settings.clone());
+        let unpolled = Box::new(Unpolled::new(&calls, &settings));
+        let unpolled = Home::new_with_own_numbers(unpolled, Kind::Shared);
+        Simulation { world, settings, calls, unpolled }
+    }
+}
+
+impl Deref for Simulation {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
 /// Sees to it that every task has ended when the run does, also when it ends by a panic.
 struct Ending<'a, T> {
-    world: &'a World,
+    world: &'a Simulation,
     clock: &'a VirtualClock,
     main: Option<Task<T>>,
 }
@@ -101,8 +135,9 @@ impl<T> Ending<'_, T> {
         self.world.close();
         let left = self.world.wind_up(self.clock, Instant::now() + GRACE);
         for task in &left {
-            probe::refuses_to_end(task.header().id(), &task.name(), task.location());
+            task.header().report_refusal();
         }
+        self.world.calls.close();
         self.world.kill(left);
     }
 }
@@ -110,6 +145,7 @@ impl<T> Ending<'_, T> {
 impl<T> Drop for Ending<'_, T> {
     fn drop(&mut self) {
         self.world.close();
+        self.world.calls.close();
         self.world.kill(self.world.live());
     }
 }

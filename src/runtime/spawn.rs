@@ -192,7 +192,7 @@ impl Handle {
         given.tell(&task);
         match first {
             First::Queued => runnable.queue(),
-            First::Eager => runnable.refuse(),
+            First::Eager | First::Never => runnable.refuse(),
         }
         // Until here, the end of the runtime waits for a thread that is none of its own.
         drop(admitted);

@@ -12,6 +12,7 @@ use crate::driver::timers::{Timer, Timers};
 use crate::sys::{Arc, AtomicBool, Mutex, Ordering};
 use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::raw::TaskRef;
+use crate::task::report::Settings;
 use crate::task::{Job, Runnable, Schedule, Why};
 
 /// How many turns without any time passing the end of a run allows to tasks that do not end.
@@ -65,7 +66,7 @@ impl Queue {
 }
 
 /// The end of a home's wires: where its tasks are queued.
-struct Wire(Arc<Mutex<Queue>>);
+struct Wire(Arc<Mutex<Queue>>, Arc<Settings>);
 
 impl Schedule for Wire {
     fn schedule(&self, task: Runnable, _why: Why) {
@@ -74,6 +75,10 @@ impl Schedule for Wire {
 
     fn job(&self, job: Job) {
         self.0.lock().entries.push_back(Entry::Job(job));
+    }
+
+    fn settings(&self) -> Option<&Settings> {
+        Some(&self.1)
     }
 
     fn is_single(&self) -> bool {
@@ -91,14 +96,23 @@ pub(crate) struct World {
     timers: Timers,
     home: HomeHandle,
     closed: AtomicBool,
+    /// What is being woken was due when it was set.
+    late: AtomicBool,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, settings: Arc<Settings>) -> Self {
         let queue = Queue { entries: VecDeque::new(), dice: Dice::new(seed) };
         let queue = Arc::new(Mutex::new(queue));
-        let home = Home::new_with_own_numbers(Box::new(Wire(queue.clone())), Kind::Shared);
-        World { queue, timers: Timers::exact(), home, closed: AtomicBool::new(false) }
+        let home =
+            Home::new_with_own_numbers(Box::new(Wire(queue.clone(), settings)), Kind::Shared);
+        World {
+            queue,
+            timers: Timers::exact(),
+            home,
+            closed: AtomicBool::new(false),
+            late: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn home(&self) -> &Home {
@@ -142,13 +156,25 @@ impl World {
         queue.entries.extend(jobs);
     }
 
+    /// A timer was set to a moment that had passed: what it wakes goes behind what is ready.
+    fn fire_late(&self) {
+        self.late.store(true, Ordering::Relaxed);
+        self.due().into_iter().for_each(Waker::wake);
+        self.late.store(false, Ordering::Relaxed);
+    }
+
+    /// Is what is woken now behind its time?
+    pub(crate) fn is_late(&self) -> bool {
+        self.late.load(Ordering::Relaxed)
+    }
+
     /// Runs one task or callback, or lets time pass. The answer: did time pass?
     fn turn(&self, clock: &VirtualClock) -> Result<bool, Stuck> {
         let entry = self.queue.lock().take();
         match entry {
             Some(Entry::Task(task)) => task.run(),
             Some(Entry::Job(job)) => job(),
-            Some(Entry::Fire) => self.due().into_iter().for_each(Waker::wake),
+            Some(Entry::Fire) => self.fire_late(),
             None => {
                 clock.advance_to(self.timers.next().ok_or(Stuck)?);
                 self.fire();
@@ -173,6 +199,10 @@ impl World {
         }
         let mut turns = 0;
         while Instant::now() <= limit && turns < PATIENCE {
+            // Callbacks that wait for their moment need not be waited for.
+            if self.queue.lock().entries.is_empty() && self.live().is_empty() {
+                break;
+            }
             match self.turn(clock) {
                 Ok(true) => turns = 0,
                 Ok(false) => turns += 1,

@@ -228,10 +228,7 @@ impl TaskRef {
     /// Returns the task's name: what it was given, else `Task-N`, where `N` is its id (TASK-11).
     #[doc(alias = "Task.get_name")]
     pub fn name(&self) -> String {
-        self.header().state.lock();
-        let name = self.header().with_cold_if_any(|cold| cold.and_then(|cold| cold.name.clone()));
-        self.header().state.unlock();
-        name.unwrap_or_else(|| format!("Task-{}", self.id()))
+        self.header().name()
     }
 
     /// Names the task anew.

@@ -24,6 +24,7 @@ pub(crate) mod raw;
 pub(crate) mod report;
 pub(crate) mod scopes;
 pub(crate) mod state;
+pub(crate) mod unpolled;
 pub(crate) mod unwind;
 pub(crate) mod vars;
 pub(crate) mod waker;

@@ -18,7 +18,7 @@ use crate::task::{Why, cancel, hooks, jobs, waker};
 
 /// The right to poll a scheduled task once. The runtime's reference keeps the task alive.
 #[derive(Debug)]
-pub(crate) struct Runnable(NonNull<Header>);
+pub(crate) struct Runnable(pub(super) NonNull<Header>);
 
 // SAFETY: as for `TaskRef`; the state word gives this right to one holder at a time.
 unsafe impl Send for Runnable {}
@@ -49,7 +49,12 @@ impl Runnable {
 
     /// Queues a task that was made with [`First::Queued`].
     pub(crate) fn queue(self) {
-        schedule(self.0, Why::Woken);
+        self.queue_for(Why::Woken);
+    }
+
+    /// As [`queue`](Runnable::queue), for another reason.
+    pub(crate) fn queue_for(self, why: Why) {
+        schedule(self.0, why);
     }
 
     /// Polls the task once. It is freed if it ends, and queued again if it must be.
@@ -201,7 +206,7 @@ fn suspend(raw: NonNull<Header>, current: &mut Current) {
 }
 
 /// The task ends: its future is gone, its value, if it has one, is stored.
-fn complete(raw: NonNull<Header>, mut ending: Ending, mut error: Option<Error>) {
+pub(super) fn complete(raw: NonNull<Header>, mut ending: Ending, mut error: Option<Error>) {
     // SAFETY: the runtime's reference is there until `completed` says that it is released.
     let header = unsafe { raw.as_ref() };
     // A value that nobody will take, or that nobody need drop, does not hold the task.
@@ -230,14 +235,14 @@ fn complete(raw: NonNull<Header>, mut ending: Ending, mut error: Option<Error>) 
     finish(raw, completed);
 }
 
-fn take_message(header: &Header) -> Option<Message> {
+pub(super) fn take_message(header: &Header) -> Option<Message> {
     header.state.lock();
     let message = header.with_cold_if_any(|cold| cold.and_then(|cold| cold.message.take()));
     header.state.unlock();
     message
 }
 
-fn report(header: &Header, ending: Ending, error: Option<&Error>) {
+pub(super) fn report(header: &Header, ending: Ending, error: Option<&Error>) {
     match (ending, error) {
         (Ending::Value, _) => probe::finished(header.id()),
         (Ending::Cancelled, _) => probe::cancelled(header.id()),
@@ -247,7 +252,7 @@ fn report(header: &Header, ending: Ending, error: Option<&Error>) {
 }
 
 /// Tells whoever waits, and lets go of the runtime's reference.
-fn finish(raw: NonNull<Header>, completed: Completed) {
+pub(super) fn finish(raw: NonNull<Header>, completed: Completed) {
     if completed.free {
         return free(raw);
     }

@@ -74,6 +74,7 @@ pub(super) struct Vtable {
     layout: Layout,
     /// The value has a destructor.
     pub(super) drops_value: bool,
+    kind: &'static str,
 }
 
 #[repr(C)]
@@ -132,6 +133,8 @@ pub(crate) enum First {
     Queued,
     /// Here and now.
     Eager,
+    /// Not at all: it ends when it is told to.
+    Never,
 }
 
 /// Makes a task: the runtime's right to poll it, and the reference that its handle will own.
@@ -170,6 +173,7 @@ where
     let state = match first {
         First::Queued => State::scheduled(),
         First::Eager => State::running(),
+        First::Never => State::idle(),
     };
     // SAFETY: the first word of every cell is an initialised atomic, for as long as it is a cell.
     state.publish(unsafe { place.cast::<AtomicU64>().as_ref() });
@@ -187,6 +191,7 @@ impl<F: Future<Output: Outcome>> Table<F> {
         take: take::<F>,
         layout: Layout::new::<Cell<F>>(),
         drops_value: std::mem::needs_drop::<<F::Output as Outcome>::Value>(),
+        kind: F::Output::KIND,
     };
 }
 
@@ -269,6 +274,11 @@ pub(super) fn free(header: NonNull<Header>) {
 impl Header {
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// What it is called if it has no name.
+    pub(super) fn kind(&self) -> &'static str {
+        self.vtable.kind
     }
 
     pub(crate) fn location(&self) -> &'static Location<'static> {

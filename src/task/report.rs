@@ -41,7 +41,7 @@ impl Report {
 
     /// A report about a task.
     pub(crate) fn about(message: &'static str, task: &Header) -> Self {
-        let name = name_of(task);
+        let name = task.name();
         let report = Report::new(message).at(task.location());
         Report { task: Some((TaskId(task.id()), name)), ..report }
     }
@@ -133,13 +133,6 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
-}
-
-fn name_of(task: &Header) -> String {
-    task.state.lock();
-    let name = task.with_cold_if_any(|cold| cold.and_then(|cold| cold.name.clone()));
-    task.state.unlock();
-    name.unwrap_or_else(|| format!("Task-{}", task.id()))
 }
 
 /// Who is told.
@@ -235,6 +228,19 @@ impl fmt::Debug for Settings {
 }
 
 impl Header {
+    /// What it was named, else its kind and its id (TASK-11).
+    pub(crate) fn name(&self) -> String {
+        self.state.lock();
+        let name = self.with_cold_if_any(|cold| cold.and_then(|cold| cold.name.clone()));
+        self.state.unlock();
+        name.unwrap_or_else(|| format!("{}-{}", self.kind(), self.id()))
+    }
+
+    /// The runtime ends, and this task will not: it is dropped while it is pending (DBG-08).
+    pub(crate) fn report_refusal(&self) {
+        self.report(&Report::about("task refuses to end", self));
+    }
+
     /// Reports on behalf of the task's runtime, in the task's context.
     pub(super) fn report(&self, report: &Report) {
         let vars = self.vars(Clone::clone);

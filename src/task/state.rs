@@ -79,6 +79,11 @@ impl State {
         State(AtomicU64::new(Self::FRESH | RUNNING))
     }
 
+    /// A task that nobody polls.
+    pub(crate) fn idle() -> Self {
+        State(AtomicU64::new(Self::FRESH))
+    }
+
     const FRESH: u64 = HANDLE | (2 * REF);
 
     /// Puts this word where a free cell's word is, seen by whoever walks the cells.
@@ -203,11 +208,7 @@ impl State {
     ///
     /// `None`: a value, but a request came first: ask [`may_return`](State::may_return) again.
     pub(crate) fn complete(&self, ending: Ending, kept: bool) -> Option<Completed> {
-        let outcome = match ending {
-            Ending::Value => 0,
-            Ending::Failed => FAILED | UNSEEN,
-            Ending::Cancelled => CANCELLED,
-        };
+        let outcome = outcome(ending);
         let mut patience = Patience::new();
         loop {
             let answer = self.step(|now| {
@@ -233,6 +234,20 @@ impl State {
                 Err(()) => patience.wait(),
             }
         }
+    }
+
+    /// The lock is held over an idle task that nobody polls: it ends at once.
+    pub(crate) fn settle(&self, ending: Ending) -> Completed {
+        self.step(|now| {
+            debug_assert_eq!(now & (LOCKED | SCHEDULED | RUNNING | DONE), LOCKED);
+            let waiters = now & WAITER != 0;
+            let mut next = now & !(LOCKED | WAITER) | DONE | outcome(ending);
+            next |= if waiters { LOCKED } else { 0 };
+            if !waiters {
+                next -= REF;
+            }
+            (Some(next), Completed { waiters, release: waiters, free: next < REF })
+        })
     }
 
     // ---- cancellation ----------------------------------------------------------------------
@@ -436,6 +451,14 @@ impl State {
             0 => (Some((now & !HANDLE) - REF), Some(now >> 32 == 1)),
             _ => (None, None),
         })
+    }
+}
+
+fn outcome(ending: Ending) -> u64 {
+    match ending {
+        Ending::Value => 0,
+        Ending::Failed => FAILED | UNSEEN,
+        Ending::Cancelled => CANCELLED,
     }
 }
 

@@ -1,0 +1,38 @@
+//! The home of what nobody polls: a request ends it at once, its callbacks are queued.
+
+use std::sync::Arc;
+
+use crate::runtime::calls::Calls;
+use crate::sys::Arc as SysArc;
+use crate::task::report::Settings;
+use crate::task::{Job, Runnable, Schedule, Why};
+
+pub(crate) struct Unpolled {
+    calls: Arc<Calls>,
+    settings: SysArc<Settings>,
+}
+
+impl Unpolled {
+    pub(crate) fn new(calls: &Arc<Calls>, settings: &SysArc<Settings>) -> Self {
+        Unpolled { calls: calls.clone(), settings: settings.clone() }
+    }
+}
+
+impl Schedule for Unpolled {
+    fn schedule(&self, task: Runnable, _why: Why) {
+        task.end_cancelled();
+    }
+
+    fn job(&self, job: Job) {
+        self.calls.post(job);
+    }
+
+    fn settings(&self) -> Option<&Settings> {
+        Some(&self.settings)
+    }
+
+    /// All callbacks of a runtime stand in one queue.
+    fn is_single(&self) -> bool {
+        true
+    }
+}
