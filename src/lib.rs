@@ -54,9 +54,8 @@
 //! The source is a house with floors; a room uses only rooms on lower floors. From the ground:
 //! the machine (`sys`); small parts that know nothing of tasks (`context`, `driver`, `error`,
 //! `probe`); one task (`task`); what moves tasks along (`blocking`, `reactor`, `scheduler`,
-//! `sim`); the parts put together (`runtime`); what programs are written with (`scope`, `sync`,
-//! `time`);
-//! the outside world (`net`).
+//! `signal`, `sim`); the parts put together (`runtime`); what programs are written with (`scope`,
+//! `sync`, `time`); the outside world (`net`).
 
 mod sys;
 
@@ -70,6 +69,7 @@ mod task;
 mod blocking;
 mod reactor;
 mod scheduler;
+mod signal;
 #[path = "sim/mod.rs"]
 mod simulated;
 
@@ -85,7 +85,7 @@ pub use crate::context::{AlreadyEntered, Context, ContextVar};
 pub use crate::error::{Cancelled, Elapsed, Error, Outcome, Result};
 pub use crate::runtime::sim;
 pub use crate::runtime::{
-    BuildError, Builder, CallHandle, Handle, Runtime, TaskBuilder, TryCurrentError,
+    BuildError, Builder, CallHandle, Handle, Interrupted, Runtime, TaskBuilder, TryCurrentError,
 };
 pub use crate::runtime::{ToThread, YieldNow};
 pub use crate::runtime::{all_tasks, run, spawn, spawn_eager, to_thread, yield_now};

@@ -37,6 +37,7 @@ pub struct Builder {
     blocking_threads: usize,
     blocking_idle: Duration,
     grace: Duration,
+    ctrl_c: bool,
     debug: Option<bool>,
     slow: Duration,
     handler: Option<Handler>,
@@ -88,6 +89,7 @@ impl Default for Builder {
             blocking_threads: 512,
             blocking_idle: Duration::from_secs(10),
             grace: Duration::from_secs(10),
+            ctrl_c: false,
             debug: None,
             slow: Settings::SLOW,
             handler: None,
@@ -126,6 +128,16 @@ impl Builder {
     /// the log and dropped. Default: 10 s.
     pub fn grace(mut self, time: Duration) -> Self {
         self.grace = time;
+        self
+    }
+
+    /// Sets whether Ctrl-C (SIGINT) cancels the main task while [`Runtime::block_on`] runs it, as
+    /// [`run`](crate::run) says. Default: no.
+    ///
+    /// Afterwards Ctrl-C ends the process again, whatever it did before.
+    #[doc(alias("SIGINT", "KeyboardInterrupt"))]
+    pub fn ctrl_c(mut self, listen: bool) -> Self {
+        self.ctrl_c = listen;
         self
     }
 
@@ -191,7 +203,7 @@ impl Builder {
         let home = |kind| Home::new(Box::new(wired()), kind);
         let homes = (0..workers).map(|_| home(Kind::Worker)).chain([home(Kind::Shared)]).collect();
         let engine = Arc::new(Engine::new(shared.clone(), reactor, pool, homes, settings));
-        let runtime = Runtime::new_over(engine.clone(), self.grace);
+        let runtime = Runtime::new_over(engine.clone(), self.grace, self.ctrl_c);
         for (number, body) in bodies.into_iter().enumerate() {
             let name = format!("{}-{number}", self.thread_name);
             let on_thread = engine.clone();
@@ -220,6 +232,7 @@ impl fmt::Debug for Builder {
             .field("blocking_threads", &self.blocking_threads)
             .field("blocking_idle", &self.blocking_idle)
             .field("grace", &self.grace)
+            .field("ctrl_c", &self.ctrl_c)
             .field("debug", &self.debug)
             .field("slow_callback_duration", &self.slow)
             .finish_non_exhaustive()

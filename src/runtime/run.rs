@@ -6,14 +6,15 @@ use std::time::Duration;
 use crate::context::Vars;
 use crate::error::{Outcome, Result};
 use crate::runtime::builder::{BuildError, Builder};
+use crate::runtime::desk::{Desk, Post, Seat};
 use crate::runtime::engine::Engine;
 use crate::runtime::handle::{Handle, Which};
-use crate::sys::{Arc, Condvar, Mutex, spin_loop, thread};
+use crate::runtime::interrupt::Watch;
+use crate::sys::{Arc, Mutex, thread};
 use crate::task::handle::Task;
 use crate::task::memory::{Home, Kind};
 use crate::task::raw::{self, First};
-use crate::task::report::Settings;
-use crate::task::{Job, Runnable, Schedule, Why, current, jobs, vars};
+use crate::task::{current, jobs, vars};
 
 /// A set of worker threads that run tasks, with all that belongs to them.
 ///
@@ -37,15 +38,22 @@ pub struct Runtime {
     grace: Duration,
     /// What main tasks see, one after the other (RUN-06).
     vars: Mutex<Vars>,
+    ctrl_c: bool,
 }
 
 /// Runs a program on a runtime of its own, to its end: `asyncio.run`.
 ///
-/// The main future is a task, polled on this thread; it need not be `Send`. When it has ended,
-/// whatever tasks are left are cancelled, clean up and are awaited (RUN-03).
+/// The main future is a task, polled on this thread; it need not be `Send`. When it has ended, in
+/// whatever way, the tasks that are left are cancelled, clean up and are awaited (RUN-03).
+///
+/// On the program's main thread, Ctrl-C (SIGINT) cancels the main task, which may clean up, with
+/// awaits, or go on. A second one ends the main task by force, and a third one the process (RUN-07).
+/// A program with a handler of its own for that signal runs on a [`Runtime`] instead, which leaves
+/// it alone unless it is [told to](Builder::ctrl_c).
 ///
 /// # Errors
-/// What `main` ends with; or a [`BuildError`], if the runtime cannot be started.
+/// What `main` ends with; or a [`BuildError`], if the runtime cannot be started; or
+/// [`Interrupted`](crate::Interrupted), if Ctrl-C has ended it (RUN-08).
 ///
 /// # Panics
 /// Inside a task: await the future there, or spawn it.
@@ -68,8 +76,8 @@ where
     F: Future<Output: Outcome<Value = T>>,
 {
     refuse_inside_task("run");
-    let runtime = Runtime::new()?;
-    runtime.block_on(main)
+    let on_main_thread = thread::current().name() == Some("main");
+    Runtime::builder().ctrl_c(on_main_thread).build()?.block_on(main)
 }
 
 #[track_caller]
@@ -94,8 +102,13 @@ impl Runtime {
         Builder::default()
     }
 
-    pub(crate) fn new_over(engine: Arc<Engine>, grace: Duration) -> Self {
-        Runtime { handle: Handle::threads(engine), grace, vars: Mutex::new(vars::capture()) }
+    pub(crate) fn new_over(engine: Arc<Engine>, grace: Duration, ctrl_c: bool) -> Self {
+        Runtime {
+            handle: Handle::threads(engine),
+            grace,
+            vars: Mutex::new(vars::capture()),
+            ctrl_c,
+        }
     }
 
     /// Returns a handle, for other threads.
@@ -110,7 +123,8 @@ impl Runtime {
     /// context variables that it sets are seen by the next one (RUN-06).
     ///
     /// # Errors
-    /// What the future ends with.
+    /// What the future ends with; [`Interrupted`](crate::Interrupted), if this runtime
+    /// [listens](Builder::ctrl_c) and Ctrl-C has ended it.
     ///
     /// # Panics
     /// Inside a task: await the future there, or spawn it.
@@ -132,13 +146,16 @@ impl Runtime {
         let task = unsafe { Task::new(task) };
         task.set_vars(self.vars.lock().clone());
         let known = task.task_ref();
-        let seat = Seat { engine: self.engine(), desk: &desk, task: Some(task) };
-        seat.engine.add_main(seat.task().task_ref());
+        let watch = self.ctrl_c.then(|| Watch::begin(task.task_ref(), desk.clone())).flatten();
+        let seat = Seat::new(self.engine(), &desk, task);
         runnable.queue();
         let result = seat.wait();
         let former = std::mem::replace(&mut *self.vars.lock(), known.header().vars(Vars::clone));
         drop(former);
-        result
+        match watch {
+            Some(watch) => watch.judge(result),
+            None => result,
+        }
     }
 
     fn engine(&self) -> &Arc<Engine> {
@@ -160,91 +177,6 @@ impl Drop for Runtime {
         let ender = thread::Builder::new().name("filch-end".to_owned());
         if ender.spawn(move || end.shut_down(grace)).is_err() {
             engine.shut_down(Duration::ZERO);
-        }
-    }
-}
-
-/// Where the main task lies when it is to be polled; one place, since it is there once at most.
-struct Desk {
-    task: Mutex<Option<Runnable>>,
-    put: Condvar,
-}
-
-impl Desk {
-    fn new() -> Self {
-        Desk { task: Mutex::new(None), put: Condvar::new() }
-    }
-
-    /// Takes the main task, after a short spin: who wakes it is often about to.
-    fn take(&self) -> Runnable {
-        for round in 0..100 {
-            if let Some(task) = self.task.try_lock().and_then(|mut task| task.take()) {
-                return task;
-            }
-            if round % 8 == 7 { thread::yield_now() } else { spin_loop() }
-        }
-        let mut task = self.task.lock();
-        loop {
-            if let Some(task) = task.take() {
-                return task;
-            }
-            task = self.put.wait(task);
-        }
-    }
-}
-
-/// How the main task gets onto its desk.
-struct Post(Arc<Desk>, Arc<Settings>);
-
-impl Schedule for Post {
-    fn schedule(&self, task: Runnable, _why: Why) {
-        *self.0.task.lock() = Some(task);
-        self.0.put.notify_one();
-    }
-
-    fn job(&self, job: Job) {
-        jobs::run(job);
-    }
-
-    fn settings(&self) -> Option<&Settings> {
-        Some(&self.1)
-    }
-}
-
-/// The thread that blocks on a main task.
-struct Seat<'a, T> {
-    engine: &'a Engine,
-    desk: &'a Desk,
-    task: Option<Task<T>>,
-}
-
-impl<T> Seat<'_, T> {
-    fn task(&self) -> &Task<T> {
-        self.task.as_ref().expect("it is taken only at the end")
-    }
-
-    fn wait(mut self) -> Result<T> {
-        while !self.task().is_finished() {
-            self.desk.take().run();
-        }
-        self.task
-            .take()
-            .map(|task| {
-                self.engine.remove_main(&task);
-                task.outcome()
-            })
-            .expect("it is taken only here")
-    }
-}
-
-impl<T> Drop for Seat<'_, T> {
-    /// Only if something here panicked: the main task may not outlive this.
-    fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            self.engine.remove_main(&task);
-            while !task.is_finished() {
-                self.desk.take().kill();
-            }
         }
     }
 }
