@@ -1,15 +1,18 @@
-//! Whoever spawns while the runtime ends gets a task that ends: never a hang, never a leak (THR-04,
+//! However late somebody spawns or wakes a task, the task ends: never a hang, never a leak (THR-04,
 //! section 27; design 6, "Shutdown").
 //!
 //! Plain threads know nothing of the end until they meet it. Each round drops a runtime under the
 //! hands of a few of them, and then asks after every single task.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use filch::{Handle, Runtime, Task, catch_cancelled, yield_now};
+use filch::{Handle, Runtime, Task, catch_cancelled, catch_cancelled_any, yield_now};
+use futures::task::AtomicWaker;
 
 const ROUNDS: usize = 1_500;
 const SPAWNERS: usize = 3;
@@ -70,7 +73,8 @@ fn spawn_through_the_end(handle: &Handle, tally: &Arc<Tally>) {
     }
 }
 
-fn round(number: usize) {
+/// Drops a runtime while others spawn.
+fn spawns_race_with_the_end(number: usize) {
     let tally = Arc::new(Tally::default());
     let runtime = Runtime::builder().workers(1 + number % 3).build().unwrap();
     let start = Arc::new(Barrier::new(SPAWNERS + 1));
@@ -91,11 +95,75 @@ fn round(number: usize) {
     assert_eq!(read(&tally.begun), read(&tally.cleaned), "tasks begun, and cleaned up");
 }
 
-#[test]
-fn spawns_that_race_with_the_end_are_all_ended() {
+/// Takes no request for an answer. One poll for each wake, so that each can be its last.
+async fn stays(_counted: Counted, bell: Arc<AtomicWaker>) {
+    loop {
+        let listen = poll_fn(|cx| {
+            bell.register(cx.waker());
+            Poll::<()>::Pending
+        });
+        _ = catch_cancelled_any(listen).await;
+    }
+}
+
+/// Drops a runtime that gives no grace while others wake its tasks, which refuse to end.
+fn wakes_race_with_the_end(number: usize) {
+    let tally = Arc::new(Tally::default());
+    let builder = Runtime::builder().workers(1 + number % 3);
+    let runtime = builder.grace(Duration::ZERO).build().unwrap();
+    let start = Arc::new(Barrier::new(SPAWNERS + 1));
+    let waker = |_| {
+        let bell = Arc::new(AtomicWaker::new());
+        let task = runtime.handle().spawn(stays(Counted::new(&tally), bell.clone()));
+        let start = start.clone();
+        thread::spawn(move || {
+            start.wait();
+            while !task.is_finished() {
+                bell.wake();
+                thread::yield_now();
+            }
+            assert!(task.wait().unwrap_err().is_cancelled());
+        })
+    };
+    let wakers: Vec<_> = (0..SPAWNERS).map(waker).collect();
+    start.wait();
+    (0..number % 5).for_each(|_| thread::yield_now());
+    drop(runtime);
+    wakers.into_iter().for_each(|waker| waker.join().unwrap());
+    assert_eq!(tally.dropped.load(Ordering::Acquire), SPAWNERS);
+}
+
+/// Drops a runtime that gives no grace while a task blocks its worker; then that goes to sleep.
+fn worker_comes_late(number: usize) {
+    let tally = Arc::new(Tally::default());
+    let runtime = Runtime::builder().workers(2).grace(Duration::ZERO).build().unwrap();
+    let (blocks, is_blocked) = mpsc::channel();
+    let (release, is_released) = mpsc::channel::<()>();
+    let counted = Counted::new(&tally);
+    let task = runtime.handle().spawn(async move {
+        let _counted = counted;
+        blocks.send(()).unwrap();
+        is_released.recv().unwrap();
+        // Once asleep, once queued.
+        while number.is_multiple_of(2) {
+            _ = catch_cancelled(yield_now()).await;
+        }
+        _ = catch_cancelled(std::future::pending::<()>()).await;
+        std::future::pending::<()>().await;
+    });
+    is_blocked.recv().unwrap();
+    drop(runtime);
+    assert!(!task.is_finished(), "its worker was left behind");
+    release.send(()).unwrap();
+    assert!(task.wait().unwrap_err().is_cancelled());
+    assert_eq!(tally.dropped.load(Ordering::Acquire), 1);
+}
+
+/// Runs rounds on a thread of their own, so that one that hangs can be named.
+fn rounds(count: usize, round: fn(usize)) {
     let (report, reports) = mpsc::channel();
     let rounds = thread::spawn(move || {
-        for number in 0..ROUNDS {
+        for number in 0..count {
             report.send(number).unwrap();
             round(number);
         }
@@ -109,4 +177,19 @@ fn spawns_that_race_with_the_end_are_all_ended() {
         }
     }
     rounds.join().unwrap();
+}
+
+#[test]
+fn spawns_that_race_with_the_end_are_all_ended() {
+    rounds(ROUNDS, spawns_race_with_the_end);
+}
+
+#[test]
+fn wakes_that_race_with_the_end_lose_no_task() {
+    rounds(ROUNDS, wakes_race_with_the_end);
+}
+
+#[test]
+fn worker_that_comes_late_ends_what_it_leaves() {
+    rounds(20, worker_comes_late);
 }

@@ -25,7 +25,7 @@ use fastrand::Rng;
 use filch::{Runtime, TaskRef, sleep, spawn};
 
 use life::beget;
-use world::{PROGRESS, World, lock};
+use world::{Kind, PROGRESS, World, lock};
 
 const WORKERS: usize = 8;
 /// Deeds per runtime.
@@ -123,8 +123,8 @@ async fn keep_busy(world: &Arc<World>, rng: &mut Rng, end: End) {
     let sudden = if end == End::Sudden { rng.i64(0..STEPS) } else { 0 };
     while world.steps_left() > sudden {
         for _ in 0..8 {
-            let solo = rng.u8(..4) == 0;
-            drop(beget(world, rng, solo, None, spawn));
+            let kind = [Kind::Wild, Kind::Wild, Kind::Solo, Kind::Meek][rng.usize(..4)];
+            drop(beget(world, rng, kind, None, spawn));
         }
         sleep(Duration::from_millis(1)).await;
     }
@@ -134,7 +134,7 @@ async fn keep_busy(world: &Arc<World>, rng: &mut Rng, end: End) {
 async fn quiet(world: &Arc<World>, server: &TaskRef) {
     let me = filch::current_task().unwrap();
     while world.has_unfinished() {
-        world.release_parcels();
+        world.tidy_up();
         let tasks = filch::all_tasks().into_iter();
         for task in tasks.filter(|task| *task != me && task != server).take(1) {
             drop(
@@ -149,16 +149,21 @@ async fn quiet(world: &Arc<World>, server: &TaskRef) {
 /// What a plain thread does to the runtime.
 fn intrude(world: &Arc<World>, mut rng: Rng) {
     while world.steps_left() > 0 {
-        match rng.u8(..6) {
+        match rng.u8(..8) {
             0 | 1 => {
-                let solo = rng.bool();
+                let kind = if rng.bool() { Kind::Solo } else { Kind::Meek };
                 let start = |life| world.handle.spawn(life);
-                if let Some(child) = beget(world, &mut rng, solo, None, start) {
+                if let Some(child) = beget(world, &mut rng, kind, None, start) {
                     let outcome = child.task.wait();
                     world.check(&child.known, &outcome);
                 }
             }
-            2 => drop(beget(world, &mut rng, false, None, |life| world.handle.spawn(life))),
+            2 => {
+                if let Some(letter) = world.letters.take(&mut rng) {
+                    _ = letter.send(0);
+                }
+            }
+            3 => drop(beget(world, &mut rng, Kind::Wild, None, |life| world.handle.spawn(life))),
             _ => {
                 if let Some(somebody) = world.anybody(&mut rng)
                     && somebody.cancel(&mut rng)
@@ -194,7 +199,7 @@ fn round(rng: &mut Rng, ends: &[End]) {
         .iter()
         .map(|_| {
             let runtime = build();
-            let world = World::new(runtime.handle(), STEPS);
+            let world = World::new(runtime.handle(), STEPS, rng.bool());
             (runtime, world)
         })
         .collect();

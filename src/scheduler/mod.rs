@@ -55,7 +55,9 @@ pub(crate) struct Shared {
     injector: Injector<Runnable>,
     lanes: Box<[CachePadded<Lane>]>,
     spins: bool,
-    gate: Gate,
+    /// Apart from what workers read all the time.
+    gate: CachePadded<Gate>,
+    closed: AtomicBool,
     stopped: AtomicBool,
     over: AtomicBool,
 }
@@ -75,7 +77,8 @@ impl Shared {
             injector: Injector::new(),
             lanes: deques.iter().map(lane).collect(),
             spins: config.processors > 1,
-            gate: Gate::new(),
+            gate: CachePadded::new(Gate::new()),
+            closed: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             over: AtomicBool::new(false),
         });

@@ -55,11 +55,6 @@ impl Gate {
             thread::yield_now();
         }
     }
-
-    #[inline]
-    pub(crate) fn is_closed(&self) -> bool {
-        self.0.load(Ordering::Acquire) & CLOSED != 0
-    }
 }
 
 impl Drop for Pass<'_> {
@@ -75,12 +70,13 @@ pub(crate) struct Progress(Vec<u32>);
 impl Shared {
     /// Lets no new task in. Those that exist can be woken as before.
     pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
         self.gate.close();
     }
 
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
-        self.gate.is_closed()
+        self.closed.load(Ordering::Acquire)
     }
 
     /// What whoever is no task of this runtime's passes to bring one in.

@@ -11,11 +11,12 @@ use filch::time::Instant;
 use filch::{Error, Result, Task, TaskBuilder, TaskRef, all_tasks, catch_cancelled, current_task};
 use filch::{interval, sleep, sleep_until, spawn, spawn_eager, timeout, timeout_any, timeout_at};
 use filch::{timeout_scope, to_thread, yield_now};
+use futures::channel::oneshot;
 use futures::future::{join3, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::wire;
-use super::world::{Boom, Child, Counted, Known, Value, World, lock};
+use super::world::{Boom, Child, Counted, Kind, Known, Value, World, lock};
 
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -62,26 +63,33 @@ impl Me {
     /// Does something. An error ends the task: [`Boom`], or a cancellation.
     fn deed(&mut self, nested: u8) -> Boxed<'_, Result<()>> {
         Box::pin(async move {
-            // A solo task does nothing whose cancellation would not be counted.
-            let most = if self.known.solo { 70 } else { 100 };
+            let most = if self.is(Kind::Meek) { 83 } else { 100 };
             match self.rng.u8(..most) {
-                0..20 => self.wait().await,
+                0..17 => self.wait().await,
+                17..20 => self.hear().await,
                 20..35 => self.ask().await,
                 35..48 => return self.spawn(),
                 48..58 if nested < NESTED => return self.catch(nested + 1).await,
-                58..60 => return self.end(),
-                60..68 => wire::talk(self).await,
-                68..70 => self.leave_to_thread().await,
-                70..85 => return self.join().await,
-                85..98 if nested < NESTED => return self.limit(nested + 1).await,
-                98..100 => self.hand_on().await,
+                58..66 => wire::talk(self).await,
+                66..68 => self.leave_to_thread().await,
+                68..83 => return self.join().await,
+                83..96 if nested < NESTED => return self.limit(nested + 1).await,
+                96..98 => self.hand_on().await,
+                98..100 => return self.end(),
                 _ => yield_now().await,
             }
             Ok(())
         })
     }
 
+    fn is(&self, kind: Kind) -> bool {
+        self.known.kind == kind
+    }
+
     pub(crate) fn some_time(&mut self) -> Duration {
+        if self.world.hurries && self.rng.u8(..32) > 0 {
+            return Duration::from_nanos(self.rng.u64(..20_000));
+        }
         match self.rng.u8(..16) {
             0..5 => Duration::ZERO,
             5..12 => Duration::from_micros(self.rng.u64(1..400)),
@@ -111,6 +119,24 @@ impl Me {
                     yield_now().await;
                 }
             }
+        }
+    }
+
+    /// Waits for a word from whoever finds the letter, and answers one.
+    async fn hear(&mut self) {
+        self.known.does("waits for a word");
+        let (letter, word) = oneshot::channel();
+        let time = self.some_time();
+        let former = self.world.letters.put(letter, &mut self.rng);
+        if let Some(letter) = self.world.letters.take(&mut self.rng) {
+            _ = letter.send(self.known.number);
+        }
+        // Whoever has waited for an answer to the former gets none.
+        drop(former);
+        if self.rng.bool() {
+            _ = word.await;
+        } else {
+            drop(select(word, Box::pin(sleep(time))).await);
         }
     }
 
@@ -153,7 +179,7 @@ impl Me {
                     other.uncancel();
                 }
             }
-            3 if !other.solo => other.uncancel(),
+            3 if other.kind == Kind::Wild => other.uncancel(),
             4 | 5 => {
                 let id = self.world.add_callback(&other);
                 if self.rng.bool() && other.task().remove_done_callback(id) {
@@ -164,7 +190,12 @@ impl Me {
                 other.task().set_name(format!("task {} of the stress", other.number));
                 assert!(format!("{other:?}").contains(&other.number.to_string()));
             }
-            _ => drop(all_tasks()),
+            _ => {
+                if let Some(deadline) = self.world.deadlines.take(&mut self.rng) {
+                    _ = deadline.reschedule(Instant::now() + self.some_time());
+                }
+                drop(all_tasks());
+            }
         }
     }
 
@@ -173,7 +204,11 @@ impl Me {
         let beside = if self.rng.u8(..8) == 0 { self.world.beside() } else { None };
         let how = if beside.is_some() { 9 } else { self.rng.u8(..10) };
         let world = beside.unwrap_or(self.world.clone());
-        let solo = self.rng.u8(..4) == 0;
+        let kind = match self.rng.u8(..4) {
+            0 => Kind::Solo,
+            1 | 2 if !self.is(Kind::Meek) => Kind::Wild,
+            _ => Kind::Meek,
+        };
         let start = |life| match how {
             0..4 => spawn(life),
             4 | 5 => spawn_eager(life),
@@ -181,9 +216,9 @@ impl Me {
             7 => TaskBuilder::new().name("eager").spawn_eager(life),
             _ => world.handle.spawn(life),
         };
-        let child = beget(&world, &mut self.rng, solo, None, start);
+        let child = beget(&world, &mut self.rng, kind, None, start);
         match child {
-            Some(child) if !solo && self.rng.u8(..4) > 0 => self.children.push(child),
+            Some(child) if kind != Kind::Solo && self.rng.u8(..4) > 0 => self.children.push(child),
             Some(child) => child.task.detach(),
             None => {}
         }
@@ -208,7 +243,7 @@ impl Me {
         if self.rng.bool() {
             sleep(self.some_time()).await;
         }
-        let child = beget(&self.world, &mut self.rng, false, Some(luggage), spawn);
+        let child = beget(&self.world, &mut self.rng, Kind::Wild, Some(luggage), spawn);
         self.children.extend(child);
     }
 
@@ -228,7 +263,9 @@ impl Me {
         if self.rng.u8(..4) == 0 {
             let mut parcels = lock(&self.world.parcels);
             let mine = self.known.number;
-            if let Some(place) = parcels.iter().position(|child| child.known.number > mine) {
+            let all = !self.is(Kind::Meek);
+            let fits = |known: &Known| known.number > mine && (all || known.kind == Kind::Meek);
+            if let Some(place) = parcels.iter().position(|child| fits(&child.known)) {
                 return Some(parcels.swap_remove(place));
             }
         }
@@ -241,7 +278,7 @@ impl Me {
         match self.rng.u8(..8) {
             0 => return self.join_anybody().await,
             1 => return self.join_some().await,
-            2 => return self.join_three().await,
+            2 if !self.is(Kind::Meek) => return self.join_three().await,
             _ => {}
         }
         let Some(mut child) = self.child() else { return Ok(()) };
@@ -268,18 +305,34 @@ impl Me {
     fn look_at(&mut self, known: &Known, outcome: Result<Value>) -> Result<()> {
         self.world.check(known, &outcome);
         match outcome {
-            Err(error) if error.is_cancelled() && self.rng.u8(..8) == 0 => Err(error),
+            Err(error) if error.is_cancelled() && self.rng.u8(..8) == 0 => {
+                self.known.imitates();
+                Err(error)
+            }
             _ => Ok(()),
         }
     }
 
-    /// By reference: anybody younger.
+    /// By reference: anybody younger; or older, perhaps itself, but then not for ever.
     async fn join_anybody(&mut self) -> Result<()> {
         let Some(other) = self.world.anybody(&mut self.rng) else { return Ok(()) };
-        if other.solo || other.number <= self.known.number {
+        let meek = self.is(Kind::Meek);
+        if other.kind == Kind::Solo || meek && other.kind == Kind::Wild {
             return Ok(());
         }
-        let joined = other.task().join().await;
+        let join = other.task().join();
+        if other.number <= self.known.number {
+            if meek {
+                return Ok(());
+            }
+            // There may be a ring, and a member that swallows whatever comes: so the time is
+            // limited by more than a request.
+            self.known.does("joins an older one");
+            let (limit, time) = (self.some_time(), self.some_time());
+            let either = async { drop(select(join, Box::pin(sleep(time))).await) };
+            return ignore_timeout(timeout(limit, either).await);
+        }
+        let joined = join.await;
         if joined.is_ok() && other.task().error().is_some() {
             self.world.complain(format!("{other:?} has failed, and was joined without an error"));
         }
@@ -325,6 +378,7 @@ impl Me {
             5 => timeout_any(limit, sleep(other)).await.map_err(Error::from),
             _ => {
                 timeout_scope(limit, async move |deadline| {
+                    drop(self.world.deadlines.put(deadline.clone(), &mut self.rng));
                     // Too late is no mistake here.
                     let now = Instant::now();
                     _ = deadline.reschedule(if how == 6 { Some(now + other) } else { None });
@@ -351,7 +405,8 @@ impl Me {
         match self.rng.u8(..4) {
             0 => cancelled.raise().await,
             1 => return Err(cancelled.into()),
-            2 if !self.known.solo => self.known.uncancel(),
+            _ if self.is(Kind::Meek) => cancelled.raise().await,
+            2 if self.is(Kind::Wild) => self.known.uncancel(),
             _ => {}
         }
         self.known.does("has swallowed");
@@ -363,14 +418,14 @@ impl Me {
 pub(crate) fn beget(
     world: &Arc<World>,
     rng: &mut Rng,
-    solo: bool,
+    kind: Kind,
     luggage: Option<Boxed<'static, ()>>,
     start: impl FnOnce(Boxed<'static, Result<Value>>) -> Task<Value>,
 ) -> Option<Child> {
     if world.is_crowded() || !world.step() {
         return None;
     }
-    let known = world.expect(solo);
+    let known = world.expect(kind);
     let task = start(life(world.clone(), known.clone(), rng.fork(), luggage));
     let given: &TaskRef = &task;
     world.introduce(&known, given, rng);

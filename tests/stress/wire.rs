@@ -1,7 +1,7 @@
 //! An echo server on the runtime under stress, and those who talk to it, politely or not.
 
 use std::io;
-use std::net::{Ipv4Addr, Shutdown};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -89,6 +89,8 @@ async fn attend(world: &World, stream: TcpStream) -> io::Result<()> {
 
 /// Connects and talks in some manner. Only the polite may count on an answer.
 pub(crate) async fn talk(me: &mut Me) {
+    // A plain thread may have begun this life before there is a server.
+    let Some(address) = me.world.echo.get().copied() else { return };
     me.known.does("talks");
     let manner = me.rng.u8(..8);
     let length = match me.rng.u8(..8) {
@@ -98,11 +100,11 @@ pub(crate) async fn talk(me: &mut Me) {
     };
     let message: Vec<u8> = std::iter::repeat_with(|| me.rng.u8(..)).take(length).collect();
     let talked = match manner {
-        0..4 => politely(&me.world, &message).await,
-        4 => impatiently(&me.world, &message, false).await,
-        5 => impatiently(&me.world, &message, true).await,
-        6 => until_it_ends(&me.world, &message, LEAVE).await,
-        _ => until_it_ends(&me.world, &message, RESET).await,
+        0..4 => politely(&me.world, address, &message).await,
+        4 => impatiently(&me.world, address, &message, false).await,
+        5 => impatiently(&me.world, address, &message, true).await,
+        6 => until_it_ends(&me.world, address, &message, LEAVE).await,
+        _ => until_it_ends(&me.world, address, &message, RESET).await,
     };
     if let Err(error) = talked
         && manner < 4
@@ -112,8 +114,7 @@ pub(crate) async fn talk(me: &mut Me) {
     }
 }
 
-async fn call(world: &World, manner: u8) -> io::Result<TcpStream> {
-    let address = *world.echo.get().expect("the server comes first");
+async fn call(address: SocketAddr, manner: u8) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     stream.write_all(&[manner]).await?;
@@ -148,8 +149,8 @@ async fn receive(world: &World, stream: &TcpStream, message: &[u8]) -> io::Resul
 }
 
 /// Sends all, says that it was all, and reads all of it back.
-async fn politely(world: &World, message: &[u8]) -> io::Result<()> {
-    let stream = call(world, ECHO).await?;
+async fn politely(world: &World, address: SocketAddr, message: &[u8]) -> io::Result<()> {
+    let stream = call(address, ECHO).await?;
     let sending = async {
         send(world, &stream, message).await?;
         stream.shutdown(Shutdown::Write)
@@ -163,8 +164,13 @@ async fn politely(world: &World, message: &[u8]) -> io::Result<()> {
 }
 
 /// Sends, reads a little perhaps, and leaves or resets the connection.
-async fn impatiently(world: &World, message: &[u8], resets: bool) -> io::Result<()> {
-    let stream = call(world, ECHO).await?;
+async fn impatiently(
+    world: &World,
+    address: SocketAddr,
+    message: &[u8],
+    resets: bool,
+) -> io::Result<()> {
+    let stream = call(address, ECHO).await?;
     if resets {
         stream.set_linger(Some(Duration::ZERO))?;
     }
@@ -180,8 +186,13 @@ async fn impatiently(world: &World, message: &[u8], resets: bool) -> io::Result<
 }
 
 /// Talks to a server that leaves early.
-async fn until_it_ends(world: &World, message: &[u8], manner: u8) -> io::Result<()> {
-    let stream = call(world, manner).await?;
+async fn until_it_ends(
+    world: &World,
+    address: SocketAddr,
+    message: &[u8],
+    manner: u8,
+) -> io::Result<()> {
+    let stream = call(address, manner).await?;
     if message.is_empty() {
         // It waits for the first byte, or the end.
         return stream.shutdown(Shutdown::Write);

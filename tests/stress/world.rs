@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use fastrand::Rng;
-use filch::{CallbackId, Error, Handle, Task, TaskRef};
+use filch::{CallbackId, Deadline, Error, Handle, Task, TaskRef};
+use futures::channel::oneshot;
 
 /// How many tasks can be picked out by others at any time.
 const FAMOUS: usize = 64;
@@ -31,7 +32,45 @@ pub(crate) struct World {
     unfinished: Mutex<BTreeMap<u64, Weak<Known>>>,
     /// Handles that wait for a new owner.
     pub(crate) parcels: Mutex<Vec<Child>>,
+    /// Who finds one may say a word to whoever waits for it.
+    pub(crate) letters: Pool<oneshot::Sender<u64>>,
+    /// Anybody may move them.
+    pub(crate) deadlines: Pool<Deadline>,
+    /// Everything is to come at once.
+    pub(crate) hurries: bool,
     complaints: Mutex<Vec<String>>,
+}
+
+/// A few things for anybody to take.
+pub(crate) struct Pool<T>(Mutex<Vec<T>>);
+
+impl<T> Pool<T> {
+    const MOST: usize = 16;
+
+    fn new() -> Self {
+        Pool(Mutex::new(Vec::new()))
+    }
+
+    /// Puts one in, perhaps in the place of another.
+    pub(crate) fn put(&self, thing: T, rng: &mut Rng) -> Option<T> {
+        let mut things = lock(&self.0);
+        if things.len() < Self::MOST {
+            things.push(thing);
+            return None;
+        }
+        Some(std::mem::replace(&mut things[rng.usize(..Self::MOST)], thing))
+    }
+
+    pub(crate) fn take(&self, rng: &mut Rng) -> Option<T> {
+        let mut things = lock(&self.0);
+        let count = things.len();
+        (count > 0).then(|| things.swap_remove(rng.usize(..count)))
+    }
+
+    fn clear(&self) {
+        let things = std::mem::take(&mut *lock(&self.0));
+        drop(things);
+    }
 }
 
 /// Numbers tell tasks apart and say who is older, over all runtimes of the process.
@@ -119,16 +158,29 @@ pub(crate) struct Child {
     pub(crate) task: Task<Value>,
 }
 
+/// What a task may do, and what must follow from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Anything.
+    Wild,
+    /// Nobody awaits it, and a request is taken back only by who made it: its count is known.
+    Solo,
+    /// It swallows no request, has no deadlines, does not fail, and awaits only its like: a request
+    /// that nobody takes back ends it.
+    Meek,
+}
+
 /// A task, and what was done to it.
 pub(crate) struct Known {
     pub(crate) number: u64,
-    /// Nobody awaits it, no timeout is in it: its count is what was asked less what was taken back.
-    pub(crate) solo: bool,
+    pub(crate) kind: Kind,
     world: Arc<World>,
     task: OnceLock<TaskRef>,
     accepted: AtomicU32,
     taken_back: AtomicU32,
     ended: AtomicU32,
+    /// It ends as another one that was cancelled did.
+    imitates: AtomicBool,
     doing: Mutex<&'static str>,
 }
 
@@ -152,10 +204,14 @@ impl Known {
         accepted
     }
 
-    /// Takes a request back; that of a solo task only whoever made one.
+    /// Takes a request back: unless the task is wild, only who made it may.
     pub(crate) fn uncancel(&self) {
         self.task().uncancel();
         self.taken_back.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn imitates(&self) {
+        self.imitates.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn does(&self, what: &'static str) {
@@ -202,12 +258,16 @@ impl Drop for Known {
             .map(|count| count.load(Ordering::Acquire));
         let (count, least) = (task.cancelling(), accepted.saturating_sub(taken_back));
         // The end of the runtime asks, too.
-        let exact = self.solo && !self.world.is_ending();
-        if count < least || exact && count > least {
+        let kind = if self.world.is_ending() { Kind::Wild } else { self.kind };
+        if count < least || kind == Kind::Solo && count > least {
             self.world.complain(format!("{self:?}: the count is wrong"));
         }
-        if exact && task.is_cancelled() && accepted == 0 {
+        let imitates = self.imitates.load(Ordering::Relaxed);
+        if kind == Kind::Solo && task.is_cancelled() && accepted == 0 && !imitates {
             self.world.complain(format!("{self:?} was cancelled by nobody"));
+        }
+        if kind == Kind::Meek && !task.is_cancelled() && least > 0 {
+            self.world.complain(format!("{self:?} was not told"));
         }
         if ended != 1 {
             self.world.complain(format!("{self:?} ended {ended} times"));
@@ -216,7 +276,7 @@ impl Drop for Known {
 }
 
 impl World {
-    pub(crate) fn new(handle: Handle, steps: i64) -> Arc<World> {
+    pub(crate) fn new(handle: Handle, steps: i64, hurries: bool) -> Arc<World> {
         Arc::new(World {
             handle,
             tally: Tally::default(),
@@ -227,6 +287,9 @@ impl World {
             famous: Mutex::default(),
             unfinished: Mutex::default(),
             parcels: Mutex::default(),
+            letters: Pool::new(),
+            deadlines: Pool::new(),
+            hurries,
             complaints: Mutex::default(),
         })
     }
@@ -268,17 +331,18 @@ impl World {
     }
 
     /// A task that is about to be spawned.
-    pub(crate) fn expect(self: &Arc<Self>, solo: bool) -> Arc<Known> {
+    pub(crate) fn expect(self: &Arc<Self>, kind: Kind) -> Arc<Known> {
         let number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
         self.tally.spawned.fetch_add(1, Ordering::Relaxed);
         let known = Arc::new(Known {
             number,
-            solo,
+            kind,
             world: self.clone(),
             task: OnceLock::new(),
             accepted: AtomicU32::new(0),
             taken_back: AtomicU32::new(0),
             ended: AtomicU32::new(0),
+            imitates: AtomicBool::new(false),
             doing: Mutex::new("nothing yet"),
         });
         lock(&self.unfinished).insert(number, Arc::downgrade(&known));
@@ -336,14 +400,16 @@ impl World {
         }
     }
 
-    /// Detaches the tasks whose handles nobody has come for.
-    pub(crate) fn release_parcels(&self) {
+    /// Nobody comes any more for what lies about.
+    pub(crate) fn tidy_up(&self) {
         let parcels = std::mem::take(&mut *lock(&self.parcels));
         drop(parcels);
+        self.letters.clear();
+        self.deadlines.clear();
     }
 
     pub(crate) fn forget_everybody(&self) {
-        self.release_parcels();
+        self.tidy_up();
         let famous = std::mem::take(&mut *lock(&self.famous));
         drop(famous);
     }
