@@ -39,7 +39,8 @@ impl Desk {
         self.put.notify_all();
     }
 
-    /// Takes the main task, after a short spin: who wakes it is often about to. `None`: interrupted.
+    /// Takes the main task, after a short spin: who wakes it is often about to. `None`: it is
+    /// interrupted.
     fn take(&self) -> Option<Runnable> {
         for round in 0..100 {
             if let Some(found) = self.top.try_lock().and_then(|mut top| top.look()) {

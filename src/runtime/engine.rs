@@ -217,7 +217,8 @@ impl Engine {
         let pending = Arc::new((Mutex::new(tasks.len()), Condvar::new()));
         for task in &tasks {
             let pending = pending.clone();
-            task.add_done_callback(move |_| {
+            task.add_done_callback(move |task| {
+                task.report_failed_end();
                 *pending.0.lock() -= 1;
                 pending.1.notify_all();
             });

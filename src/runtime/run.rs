@@ -47,9 +47,9 @@ pub struct Runtime {
 /// whatever way, the tasks that are left are cancelled, clean up and are awaited (RUN-03).
 ///
 /// On the program's main thread, Ctrl-C (SIGINT) cancels the main task, which may clean up, with
-/// awaits, or go on. A second one ends the main task by force, and a third one the process (RUN-07).
-/// A program with a handler of its own for that signal runs on a [`Runtime`] instead, which leaves
-/// it alone unless it is [told to](Builder::ctrl_c).
+/// awaits, or go on. A second one ends the main task by force, and a third one the process
+/// (RUN-07). A program with a handler of its own for that signal runs on a [`Runtime`] instead,
+/// which leaves it alone unless it is [told to](Builder::ctrl_c).
 ///
 /// # Errors
 /// What `main` ends with; or a [`BuildError`], if the runtime cannot be started; or

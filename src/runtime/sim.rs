@@ -133,6 +133,9 @@ impl<T> Ending<'_, T> {
 
     fn wind_up(&self) {
         self.world.close();
+        for task in self.world.live() {
+            task.add_done_callback(|task| task.report_failed_end());
+        }
         let left = self.world.wind_up(self.clock, Instant::now() + GRACE);
         for task in &left {
             task.header().report_refusal();

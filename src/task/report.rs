@@ -16,8 +16,9 @@ use crate::driver::clock::Instant;
 use crate::error::Error;
 use crate::probe;
 use crate::sys::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, thread_local};
+use crate::task::answers::Ending;
 use crate::task::handle::TaskId;
-use crate::task::raw::Header;
+use crate::task::raw::{Header, TaskRef};
 
 /// Something that went wrong where nobody waits for it.
 ///
@@ -245,6 +246,18 @@ impl Header {
     pub(super) fn report(&self, report: &Report) {
         let vars = self.vars(Clone::clone);
         super::vars::enter(vars, || report.tell(self.home().schedule().settings()));
+    }
+}
+
+impl TaskRef {
+    /// The task has ended because its runtime ends: an error then is nobody else's (RUN-03).
+    pub(crate) fn report_failed_end(&self) {
+        if self.header().state.ending() == Some(Ending::Failed)
+            && let Some(error) = self.error()
+        {
+            let report = Report::about("task failed while its runtime ended", self.header());
+            self.header().report(&report.with_error(error));
+        }
     }
 }
 
