@@ -256,3 +256,16 @@ fn run_listens_on_the_main_thread() {
     });
     assert!(error.unwrap_err().is::<Interrupted>());
 }
+
+#[test]
+fn one_that_comes_when_the_main_task_has_ended_is_not_lost() {
+    // RUN-07: nobody can tell this moment from the one after, where the process ends.
+    let _turn = turn();
+    for _ in 0..20 {
+        let ended = runtime().block_on(async {
+            interrupt();
+            Ok(1)
+        });
+        assert!(ended.is_err_and(|error| error.is::<Interrupted>()));
+    }
+}

@@ -38,7 +38,11 @@ impl Interrupts {
         let wanted = default_wanted()?;
         let mut signals = Signals::new([SIGINT])?;
         let handle = signals.handle();
-        let listens = move || signals.forever().for_each(|_| call());
+        let listens = move || {
+            signals.forever().for_each(|_| call());
+            // What came just before the end.
+            signals.pending().for_each(|_| call());
+        };
         let thread = thread::Builder::new().name(name.to_owned()).spawn(listens)?;
         LISTENERS.fetch_add(1, Ordering::AcqRel);
         wanted.store(false, Ordering::Release);
