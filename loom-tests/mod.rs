@@ -9,6 +9,7 @@ mod idle;
 mod join;
 mod life;
 mod memory;
+mod promise;
 mod queue;
 mod shutdown;
 mod state;

@@ -225,6 +225,6 @@ impl<T> fmt::Debug for Promise<T> {
 impl<T> Drop for Shared<T> {
     /// Nobody can set it any more. If it is done, this does nothing.
     fn drop(&mut self) {
-        self.task.kill();
+        self.task.abandon();
     }
 }

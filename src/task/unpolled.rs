@@ -63,6 +63,13 @@ impl TaskRef {
     }
 }
 
+impl TaskRef {
+    /// Nobody can end it any more: it ends cancelled, if it has not ended yet.
+    pub(crate) fn abandon(&self) {
+        self.settle(Ending::Cancelled, None, || ());
+    }
+}
+
 impl Runnable {
     /// Ends a task that nobody polls, because it was asked to end.
     pub(crate) fn end_cancelled(self) {
