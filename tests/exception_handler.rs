@@ -1,5 +1,5 @@
-//! What goes wrong where nobody waits is told to the exception handler, else to `tracing`; debug
-//! mode adds what is slow (LOOP-08, LOOP-15, LOOP-16, DBG-01 to DBG-10, CTX-05).
+//! What goes wrong where nobody waits is told to the exception handler, else to `tracing` (LOOP-08,
+//! LOOP-15, LOOP-16, DBG-06, DBG-08, DBG-10, CTX-05).
 
 mod common;
 
@@ -227,86 +227,6 @@ fn report_tells_what_it_knows() {
         Ok(())
     });
     assert_eq!(log.lines(), ["Some(\"t\") true Some(\"e\")"]);
-}
-
-// upstream: test_base_events.BaseEventLoopTests.test_set_debug
-#[test]
-fn debug_mode_is_switched_on_and_off() {
-    // DBG-01
-    simulate(async {
-        let handle = here();
-        handle.set_debug(true);
-        assert!(handle.is_debug());
-        handle.set_debug(false);
-        assert!(!handle.is_debug());
-        Ok(())
-    });
-}
-
-// upstream: test_runners.RunTests.test_asyncio_run_debug
-// upstream: test_runners.RunnerTests.test_debug
-// upstream: test_runners.RunnerTests.test_non_debug
-#[test]
-fn builder_decides_about_debug_mode() {
-    // RUN-05
-    for debug in [false, true] {
-        let runtime = Runtime::builder().workers(1).debug(debug).build().unwrap();
-        assert_eq!(runtime.block_on(async { Ok(here().is_debug()) }).unwrap(), debug);
-    }
-}
-
-// upstream: test_base_events.BaseEventLoopWithSelectorTests.test_log_slow_callbacks
-#[test]
-fn slow_polls_and_callbacks_are_reported_in_debug_mode() {
-    // DBG-02: with a limit of zero, everything is slow
-    let log = Log::new();
-    let run = |debug| {
-        let runtime = Runtime::builder()
-            .workers(1)
-            .debug(debug)
-            .slow_callback_duration(Duration::ZERO)
-            .exception_handler(logs(&log))
-            .build()
-            .unwrap();
-        let handle = runtime.handle();
-        let there = handle.clone();
-        let (tell, told) = std::sync::mpsc::channel();
-        let task = handle.spawn(async move {
-            filch::current_task().unwrap().set_name("slow one");
-            there.call_soon(move || tell.send(()).unwrap());
-            filch::current_task().unwrap().add_done_callback(|_| ());
-        });
-        task.wait().unwrap();
-        told.recv().unwrap();
-        drop(runtime);
-    };
-    run(false);
-    assert_eq!(log.lines(), [] as [&str; 0]);
-    run(true);
-    let lines = log.lines();
-    let count = |what: &str| lines.iter().filter(|line| line.contains(what)).count();
-    assert_eq!(count("a poll was slow: slow one at tests/exception_handler.rs:"), 1, "{lines:?}");
-    assert_eq!(count("a done-callback was slow: slow one at tests/"), 1, "{lines:?}");
-    assert_eq!(count("a callback was slow at tests/exception_handler.rs:"), 1, "{lines:?}");
-    assert!(lines.iter().all(|line| line.contains(" took ")), "{lines:?}");
-}
-
-#[test]
-fn slow_polls_go_to_tracing_without_a_handler() {
-    // DBG-02: the main task is polled on this thread
-    let lines = told(Level::WARN, || {
-        let runtime = Runtime::builder().workers(1).debug(true);
-        let runtime = runtime.slow_callback_duration(ms(20)).build().unwrap();
-        runtime
-            .block_on(async {
-                filch::current_task().unwrap().set_name("quick, then slow");
-                yield_now().await;
-                std::thread::sleep(ms(25));
-            })
-            .unwrap();
-    });
-    let named = |line: &&String| line.contains("a poll was slow") && line.contains("then slow");
-    assert_eq!(lines.iter().filter(named).count(), 1, "{lines:?}");
 }
 
 #[test]

@@ -102,6 +102,7 @@ impl Runnable {
 pub(super) fn kill_running(raw: NonNull<Header>) {
     // SAFETY: the task is RUNNING, so the runtime's reference is there.
     let header = unsafe { raw.as_ref() };
+    header.report_destroyed();
     let mut scopes = Scopes::default();
     header.take_scopes(&mut scopes, false);
     drop(scopes);

@@ -242,6 +242,14 @@ impl Header {
         self.report(&Report::about("task refuses to end", self));
     }
 
+    /// The task is ended by force: in debug mode, that is told (DBG-08).
+    pub(super) fn report_destroyed(&self) {
+        let debugged = |settings: &Settings| settings.is_debug();
+        if probe::is_debugged() && self.home().schedule().settings().is_some_and(debugged) {
+            self.report(&Report::about("task was destroyed while it was pending", self));
+        }
+    }
+
     /// Reports on behalf of the task's runtime, in the task's context.
     pub(super) fn report(&self, report: &Report) {
         let vars = self.vars(Clone::clone);
