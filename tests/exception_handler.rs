@@ -4,7 +4,6 @@
 mod common;
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use common::reports::told;
 use common::{Boom, Log, ms, simulate};

@@ -142,7 +142,7 @@ impl Builder {
     }
 
     /// Turns [debug mode](crate::Handle::set_debug) on or off, from the start. Default: on if the
-    /// environment variable `FILCH_DEBUG` is set, and neither empty nor 0 (RUN-05).
+    /// environment variable `FILCH_DEBUG` is set, and neither empty nor 0 (DBG-01, RUN-05).
     #[doc(alias = "PYTHONASYNCIODEBUG")]
     pub fn debug(mut self, debug: bool) -> Self {
         self.debug = Some(debug);

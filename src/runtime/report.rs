@@ -76,7 +76,29 @@ impl Handle {
     ///
     /// In debug mode, polls and callbacks that take longer than the
     /// [limit](Handle::set_slow_callback_duration) are reported, with the task's name and where it
-    /// was spawned (DBG-02).
+    /// was spawned (DBG-02); so are tasks that are destroyed while they are pending (DBG-08). In a
+    /// simulation nothing is slow: its clock stands still while somebody runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use std::time::Duration;
+    /// use filch::Runtime;
+    ///
+    /// let reports = Arc::new(Mutex::new(Vec::new()));
+    /// let there = reports.clone();
+    /// let runtime = Runtime::builder()
+    ///     .debug(true)
+    ///     .slow_callback_duration(Duration::from_millis(5))
+    ///     .exception_handler(move |report| there.lock().unwrap().push(report.clone()))
+    ///     .build()
+    ///     .unwrap();
+    /// runtime.block_on(async { std::thread::sleep(Duration::from_millis(10)) }).unwrap();
+    /// let report = reports.lock().unwrap().remove(0);
+    /// assert_eq!(report.message(), "a poll was slow");
+    /// assert!(report.duration().unwrap() >= Duration::from_millis(10));
+    /// ```
     #[doc(alias = "loop.set_debug")]
     pub fn set_debug(&self, debug: bool) {
         self.settings().set_debug(debug);
