@@ -259,7 +259,7 @@ fn callback_that_panics_is_reported_and_disturbs_nobody() {
     });
     assert_eq!(log.lines(), ["after it"]);
     assert_eq!(reports.len(), 1);
-    assert!(reports[0].starts_with("panic in a done-callback: Promise-1 at tests/"), "{reports:?}");
+    assert!(reports[0].starts_with("panic in a done-callback: Promise-2 at tests/"), "{reports:?}");
     assert!(reports[0].ends_with(": panicked: in a callback"), "{reports:?}");
 }
 
@@ -313,7 +313,7 @@ fn error_that_nobody_looks_at_is_reported_with_its_place() {
     // FUT-13, DBG-05, DBG-06
     let reports = reported_after(|_| ());
     assert_eq!(reports.len(), 1);
-    let place = "error was never retrieved: Promise-1 at tests/promise_callbacks.rs:";
+    let place = "error was never retrieved: Promise-2 at tests/promise_callbacks.rs:";
     assert!(reports[0].starts_with(place), "{reports:?}");
     assert!(reports[0].ends_with(": unseen"), "{reports:?}");
 }

@@ -109,7 +109,7 @@ impl Calls {
         work: impl FnOnce() + Send + 'static,
         place: &'static Location<'static>,
     ) -> (Arc<Call>, u64) {
-        let call = Call::new(&self.settings, work, place);
+        let call = Call::new(&self.settings, self.at_home(work), place);
         let mut state = self.state.lock();
         if state.closed {
             drop(state);
@@ -128,6 +128,18 @@ impl Calls {
             Way::Sim(world) => world.arm(timer, at, waker),
         }
         (call, key)
+    }
+
+    /// In a simulation, a callback is called on the host where it was registered.
+    fn at_home(&self, work: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'static {
+        let home = match &self.way {
+            Way::Threads { .. } => None,
+            Way::Sim(world) => Some((world.clone(), world.here())),
+        };
+        move || match home {
+            Some((world, host)) => world.on(host, work),
+            None => work(),
+        }
     }
 
     /// A callback that waited for its moment need not wait any more.

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::io;
 use std::pin::Pin;
 use std::task::Waker;
 
@@ -12,8 +11,9 @@ use crate::error::{Outcome, Result};
 use crate::reactor::Reactor;
 use crate::runtime::calls::Calls;
 use crate::runtime::engine::Engine;
-use crate::runtime::sim::Simulation;
+use crate::runtime::simulation::Simulation;
 use crate::scheduler::Pass;
+use crate::simulated::Place;
 use crate::sys::{Arc, thread_local};
 use crate::task::handle::Task;
 use crate::task::memory::Home;
@@ -50,6 +50,26 @@ pub struct Handle(pub(crate) Arc<Which>);
 pub(crate) enum Which {
     Threads(Arc<Engine>),
     Sim(Arc<Simulation>),
+}
+
+/// What the sockets of the present runtime are made of.
+pub(crate) enum Network {
+    Real(Arc<Reactor>),
+    Simulated(Place),
+}
+
+impl Network {
+    /// That of the present runtime.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    #[track_caller]
+    pub(crate) fn current() -> Network {
+        Handle::with_current(|handle| match &*handle.0 {
+            Which::Threads(engine) => Network::Real(engine.reactor().clone()),
+            Which::Sim(world) => Network::Simulated(world.place()),
+        })
+    }
 }
 
 /// This thread belongs to no runtime.
@@ -171,16 +191,6 @@ impl Handle {
         match &*self.0 {
             Which::Threads(engine) => engine.settings(),
             Which::Sim(simulation) => &simulation.settings,
-        }
-    }
-
-    /// What sockets are registered with.
-    pub(crate) fn reactor(&self) -> io::Result<&Arc<Reactor>> {
-        match &*self.0 {
-            Which::Threads(engine) => Ok(engine.reactor()),
-            Which::Sim(_) => {
-                Err(io::Error::new(io::ErrorKind::Unsupported, "a simulation has no sockets yet"))
-            }
         }
     }
 

@@ -1,20 +1,32 @@
 //! The home of what nobody polls: a request ends it at once, its callbacks are queued.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::runtime::calls::Calls;
+use crate::simulated::World;
 use crate::sys::Arc as SysArc;
 use crate::task::report::Settings;
-use crate::task::{Job, Runnable, Schedule, Why};
+use crate::task::{Job, Runnable, Schedule, Why, draw_numbers};
 
 pub(crate) struct Unpolled {
     calls: Arc<Calls>,
     settings: SysArc<Settings>,
+    /// Which numbers its tasks, so that simulations repeat.
+    world: Option<SysArc<World>>,
 }
 
 impl Unpolled {
     pub(crate) fn new(calls: &Arc<Calls>, settings: &SysArc<Settings>) -> Self {
-        Unpolled { calls: calls.clone(), settings: settings.clone() }
+        Unpolled { calls: calls.clone(), settings: settings.clone(), world: None }
+    }
+
+    pub(crate) fn simulated(
+        calls: &Arc<Calls>,
+        settings: &SysArc<Settings>,
+        world: &SysArc<World>,
+    ) -> Self {
+        Unpolled { world: Some(world.clone()), ..Unpolled::new(calls, settings) }
     }
 }
 
@@ -34,5 +46,12 @@ impl Schedule for Unpolled {
     /// All callbacks of a runtime stand in one queue.
     fn is_single(&self) -> bool {
         true
+    }
+
+    fn numbers(&self) -> Range<u64> {
+        match &self.world {
+            Some(world) => world.take_number(),
+            None => draw_numbers(),
+        }
     }
 }

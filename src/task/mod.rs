@@ -29,6 +29,10 @@ pub(crate) mod unwind;
 pub(crate) mod vars;
 pub(crate) mod waker;
 
+use std::ops::Range;
+
+use crate::sys::take_numbers;
+
 pub(crate) use poll::Runnable;
 
 /// A done-callback, ready to run.
@@ -61,4 +65,18 @@ pub(crate) trait Schedule: Send + Sync {
     fn is_single(&self) -> bool {
         false
     }
+
+    /// Draws the numbers of the next tasks of a home: a block at a time, so that homes meet rarely.
+    fn numbers(&self) -> Range<u64> {
+        draw_numbers()
+    }
 }
+
+/// Takes a block of task numbers from the process.
+pub(crate) fn draw_numbers() -> Range<u64> {
+    let first = take_numbers(NUMBERS);
+    first..first + NUMBERS
+}
+
+/// Task numbers that a home takes from the process at once.
+const NUMBERS: u64 = 256;
