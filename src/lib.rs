@@ -44,6 +44,7 @@
 //! | `call_soon` | [`Handle::call_soon`] |
 //! | `call_later`, `call_at` | [`Handle::call_later`], [`Handle::call_at`] |
 //! | exception handler, debug mode | [`Handle::set_exception_handler`], [`Handle::set_debug`] |
+//! | call graph, `python -m asyncio pstree` | [`inspect::await_graph`], [`Handle::await_graph`] |
 //! | streams and sockets | [`net`] |
 //!
 //! Nothing like it in asyncio: [`sim`], which runs the same program on one thread in virtual time,
@@ -55,7 +56,7 @@
 //! the machine (`sys`); small parts that know nothing of tasks (`context`, `driver`, `error`,
 //! `probe`); one task (`task`); what moves tasks along (`blocking`, `reactor`, `scheduler`,
 //! `signal`, `sim`); the parts put together (`runtime`); what programs are written with (`scope`,
-//! `sync`, `time`); the outside world (`net`).
+//! `sync`, `time`); the outside world (`net`); a look inside (`inspect`).
 
 mod sys;
 
@@ -80,6 +81,8 @@ mod sync;
 pub mod time;
 
 pub mod net;
+
+pub mod inspect;
 
 pub use crate::context::{AlreadyEntered, Context, ContextVar};
 pub use crate::error::{Cancelled, Elapsed, Error, Outcome, Result};

@@ -72,6 +72,14 @@ impl Hooks {
         self.list.binary_search_by_key(&key, Hook::key).ok()
     }
 
+    /// The wakers of all who wait.
+    pub(crate) fn wakers(&self) -> impl Iterator<Item = &Waker> {
+        self.list.iter().filter_map(|hook| match hook {
+            Hook::Waiter(_, waker) => Some(waker),
+            Hook::Callback(..) => None,
+        })
+    }
+
     /// The waiter's waker, to be replaced.
     pub(crate) fn waiter(&mut self, key: u64) -> Option<&mut Waker> {
         let place = self.find(key)?;

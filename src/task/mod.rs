@@ -12,6 +12,7 @@
 pub(crate) mod answers;
 pub(crate) mod cancel;
 pub(crate) mod current;
+mod edges;
 mod freelist;
 pub(crate) mod handle;
 pub(crate) mod hooks;
