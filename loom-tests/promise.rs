@@ -178,6 +178,34 @@ fn a_callback_is_called_once() {
     });
 }
 
+/// Somebody asks who waits while the value is set, which takes the waiter away and ends it: gets a
+/// reference that counts, or nobody. Breaks if `task_of` does not count its reference, or if
+/// `look_for_awaiters` does not take the lock.
+#[test]
+fn who_waits_can_be_asked_while_it_ends() {
+    explore(|| {
+        let (tasks, queue) = super::common::home();
+        let home = home();
+        let promise = promise(&home);
+        let waiting = super::common::spawn(&tasks, promise.clone());
+        queue.run();
+        let setter = thread::spawn({
+            let promise = promise.clone();
+            move || {
+                promise.set(7).unwrap();
+                queue.run();
+            }
+        });
+        let awaiters = promise.awaiters();
+        setter.join().unwrap();
+        assert!(awaiters.iter().all(|task| *task == waiting.task_ref()));
+        assert!(waiting.is_finished());
+        drop((awaiters, waiting, promise));
+        nothing_is_left(&home);
+        nothing_is_left(&tasks);
+    });
+}
+
 /// The last who could set it goes while somebody waits through a handle: the promise ends
 /// cancelled, and nothing leaks. Breaks if `abandon` tells nobody.
 #[test]
