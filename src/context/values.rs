@@ -40,6 +40,12 @@ impl Vars {
         Vars(Some(Arc::new(Kept::Shared(context))))
     }
 
+    /// Nothing was ever set: dropping it does nothing.
+    #[inline]
+    pub(crate) fn is_unset(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// The context that is used along with others, if it is so.
     #[inline]
     pub(crate) fn as_shared(&self) -> Option<&Context> {

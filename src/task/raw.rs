@@ -264,10 +264,11 @@ pub(super) fn free(header: NonNull<Header>) {
         header.note.with_mut(|note| std::ptr::drop_in_place(note));
         header.tree.with_mut(|tree| std::ptr::drop_in_place(tree));
     }
-    // SAFETY: as above.
-    drop_contained("a context variable", || unsafe {
-        std::ptr::drop_in_place(&raw mut (*header.as_ptr()).vars);
-    });
+    // SAFETY: as above; they are not read again.
+    let vars = unsafe { header.as_ref().vars.with_mut(|vars| vars.read()) };
+    if !vars.is_unset() {
+        drop_contained("a context variable", || drop(vars));
+    }
     // SAFETY: the cell came from this home with this layout, and nothing in it is alive.
     unsafe { Home::free(home, header.cast(), layout) };
 }
