@@ -272,7 +272,7 @@ fn a_thread_looks_into_a_running_program() {
                     yield_now().await;
                     spawn(yield_now()).await
                 });
-                let outer = spawn(async { inner.await });
+                let outer = spawn(inner);
                 let promise = Promise::<()>::new();
                 let waits = spawn(promise.clone());
                 outer.await?;
