@@ -310,6 +310,22 @@ fn runtime_keeps_one_context_for_its_mains() {
 }
 
 #[test]
+fn main_may_be_given_a_context_of_its_own() {
+    // RUN-06
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let context = Context::new();
+    context.run(|| VAR.set(7));
+    let seen = runtime.block_on_in(&context, async {
+        let seen = VAR.get();
+        yield_now().await;
+        VAR.set(8);
+        Ok(seen)
+    });
+    assert_eq!((seen.unwrap(), context.get(&VAR)), (Some(7), Some(8)));
+    assert_eq!(runtime.block_on(async { Ok(VAR.get()) }).unwrap(), Some(-1));
+}
+
+#[test]
 fn main_begins_with_the_values_of_its_thread() {
     VAR.set(5);
     assert_eq!(filch::sim::run(0, async { Ok(VAR.get()) }).unwrap(), Some(5));

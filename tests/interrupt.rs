@@ -269,3 +269,17 @@ fn one_that_comes_when_the_main_task_has_ended_is_not_lost() {
         assert!(ended.is_err_and(|error| error.is::<Interrupted>()));
     }
 }
+
+#[test]
+fn a_main_task_that_takes_it_back_and_still_ends_cancelled_is_interrupted() {
+    // RUN-08, section 27
+    let _turn = turn();
+    let error = runtime().block_on(async {
+        interrupt();
+        if let Err(cancelled) = catch_cancelled(sleep(seconds(10))).await {
+            assert_eq!(me().uncancel(), 0);
+            cancelled.raise().await;
+        }
+    });
+    assert!(error.unwrap_err().is::<Interrupted>());
+}

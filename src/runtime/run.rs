@@ -3,7 +3,7 @@
 use std::panic::Location;
 use std::time::Duration;
 
-use crate::context::Vars;
+use crate::context::{Context, Vars};
 use crate::error::{Outcome, Result};
 use crate::runtime::builder::{BuildError, Builder};
 use crate::runtime::desk::{Desk, Post, Seat};
@@ -133,8 +133,55 @@ impl Runtime {
     where
         F: Future<Output: Outcome<Value = T>>,
     {
+        let vars = self.vars.lock().clone();
+        let (result, vars) = self.block(main, vars, Location::caller());
+        let former = std::mem::replace(&mut *self.vars.lock(), vars);
+        drop(former);
+        result
+    }
+
+    /// As [`block_on`](Runtime::block_on), in this context, as it is, instead of the runtime's own.
+    ///
+    /// # Errors
+    /// As of [`block_on`](Runtime::block_on).
+    ///
+    /// # Panics
+    /// Inside a task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use filch::{Context, Runtime};
+    ///
+    /// filch::context_var! {
+    ///     static USER: &'static str;
+    /// }
+    ///
+    /// let (runtime, context) = (Runtime::new().unwrap(), Context::new());
+    /// runtime.block_on_in(&context, async { drop(USER.set("ada")) }).unwrap();
+    /// assert_eq!(context.get(&USER), Some("ada"));
+    /// assert_eq!(runtime.block_on(async { Ok(USER.get()) }).unwrap(), None);
+    /// ```
+    #[track_caller]
+    pub fn block_on_in<F, T>(&self, context: &Context, main: F) -> Result<T>
+    where
+        F: Future<Output: Outcome<Value = T>>,
+    {
+        self.block(main, Vars::shared(context.clone()), Location::caller()).0
+    }
+
+    /// Runs a main task to its end; gives what has become of its context variables, too.
+    #[track_caller]
+    fn block<F, T>(
+        &self,
+        main: F,
+        vars: Vars,
+        location: &'static Location<'static>,
+    ) -> (Result<T>, Vars)
+    where
+        F: Future<Output: Outcome<Value = T>>,
+    {
         refuse_inside_task("block_on");
-        let location = Location::caller();
         let desk = Arc::new(Desk::new());
         let home =
             Home::new(Box::new(Post(desk.clone(), self.handle.settings().clone())), Kind::Shared);
@@ -144,18 +191,17 @@ impl Runtime {
         let (runnable, task) = unsafe { raw::new(&home, main, location, First::Queued) };
         // SAFETY: `task` was made just now, with this type of value.
         let task = unsafe { Task::new(task) };
-        task.set_vars(self.vars.lock().clone());
+        task.set_vars(vars);
         let known = task.task_ref();
         let watch = self.ctrl_c.then(|| Watch::begin(task.task_ref(), desk.clone())).flatten();
         let seat = Seat::new(self.engine(), &desk, task);
         runnable.queue();
         let result = seat.wait();
-        let former = std::mem::replace(&mut *self.vars.lock(), known.header().vars(Vars::clone));
-        drop(former);
-        match watch {
+        let result = match watch {
             Some(watch) => watch.judge(result),
             None => result,
-        }
+        };
+        (result, known.header().vars(Vars::clone))
     }
 
     fn engine(&self) -> &Arc<Engine> {
