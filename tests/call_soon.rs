@@ -273,6 +273,41 @@ fn ended_runtime_drops_callbacks_and_refuses_new_ones() {
 }
 
 #[test]
+fn callbacks_that_were_registered_by_the_end_are_called() {
+    // LOOP-01, RUN-03
+    for round in 0..50 {
+        let log = Log::new();
+        let (first, second) = (log.clone(), log.clone());
+        let main = async move {
+            here().call_soon(move || {
+                std::thread::sleep(ms(round) / 50);
+                first.add("first");
+            });
+            here().call_soon(move || second.add("second"));
+        };
+        match round % 10 {
+            0 => filch::sim::run(round, main).unwrap(),
+            _ => filch::run(main).unwrap(),
+        }
+        assert_eq!(log.lines(), ["first", "second"], "in round {round}");
+    }
+}
+
+#[test]
+fn a_callback_that_does_not_end_holds_up_the_end_for_a_while_only() {
+    let (release, wait) = mpsc::channel::<()>();
+    let runtime = Runtime::builder().workers(2).grace(ms(10)).build().unwrap();
+    let (tell, told) = mpsc::channel();
+    runtime.handle().call_soon(move || {
+        tell.send(()).unwrap();
+        let _ = wait.recv();
+    });
+    told.recv().unwrap();
+    drop(runtime);
+    drop(release);
+}
+
+#[test]
 fn ended_simulation_drops_callbacks() {
     // LOOP-17
     let log = Log::new();
@@ -282,4 +317,47 @@ fn ended_simulation_drops_callbacks() {
     });
     assert!(kept.unwrap().is_cancelled());
     assert_eq!(log.lines(), ["dropped"]);
+}
+
+#[test]
+fn every_callback_is_called_once_or_dropped_whenever_the_runtime_ends() {
+    // LOOP-17, LOOP-24: other threads register on while it ends
+    struct Fate(mpsc::Sender<&'static str>, &'static str);
+    impl Fate {
+        fn is_called(&mut self) {
+            self.1 = "called";
+        }
+    }
+    impl Drop for Fate {
+        fn drop(&mut self) {
+            self.0.send(self.1).unwrap();
+        }
+    }
+    for round in 0..60 {
+        let (tell, told) = mpsc::channel();
+        let runtime = Runtime::builder().workers(2).build().unwrap();
+        let register = |handle: filch::Handle| {
+            let tell = tell.clone();
+            move || {
+                for number in 0..200 {
+                    let mut fate = Fate(tell.clone(), "dropped");
+                    let call = move || fate.is_called();
+                    match number % 3 {
+                        0 => handle.call_later(ms(number / 100), call),
+                        1 => handle.call_later(seconds(100), call),
+                        _ => handle.call_soon(call),
+                    };
+                }
+            }
+        };
+        let threads = [0; 2].map(|_| std::thread::spawn(register(runtime.handle())));
+        std::thread::sleep(ms(round) / 50);
+        drop(runtime);
+        threads.map(|thread| thread.join().unwrap());
+        drop(tell);
+        let fates: Vec<_> = told.iter().collect();
+        assert_eq!(fates.len(), 400);
+        let dropped = fates.iter().filter(|fate| **fate == "dropped").count();
+        assert!(dropped >= 2 * 67, "an hour has not passed: {dropped}");
+    }
 }

@@ -314,6 +314,46 @@ fn of_many_who_set_one_wins() {
 }
 
 #[test]
+fn everybody_learns_of_the_end_once_on_threads() {
+    // FUT-05, FUT-20, CAN-03: set, cancelled, awaited, called back and dropped, all at once
+    let runtime = Runtime::builder().workers(2).build().unwrap();
+    let handle = runtime.handle();
+    let calls = Arc::new(Mutex::new(0));
+    for round in 0..500 {
+        let promise = handle.promise();
+        let waiters: Vec<_> = (0..4).map(|_| handle.spawn(promise.clone())).collect();
+        let (counted, asked) = (calls.clone(), waiters[0].task_ref());
+        promise.add_done_callback(move |_| *counted.lock().unwrap() += 1);
+        let setter = handle.spawn({
+            let promise = promise.clone();
+            async move {
+                if round % 3 == 0 {
+                    yield_now().await;
+                }
+                Ok(promise.set(round).is_ok())
+            }
+        });
+        // Awaiting the promise by then, it passes the request on; or it never runs.
+        let requested = round % 2 == 0 && asked.cancel();
+        let task = promise.task_ref();
+        drop(promise);
+        let set = setter.wait().unwrap();
+        assert!(set || task.is_cancelled());
+        for (number, waiter) in waiters.into_iter().enumerate() {
+            match waiter.wait() {
+                Ok(value) => assert!(set && value == round),
+                Err(error) => {
+                    assert!(error.is_cancelled() && requested, "{error} in round {round}");
+                    assert!(number == 0 || !set, "only who was asked is cancelled if it is set");
+                }
+            }
+        }
+    }
+    drop(runtime);
+    assert_eq!(*calls.lock().unwrap(), 500);
+}
+
+#[test]
 fn waiters_go_on_in_their_order() -> Result<()> {
     // FUT-05
     let log = Log::new();

@@ -6,13 +6,15 @@
 //! meanwhile waits for the next drain (LOOP-02). In a simulation the queue is the world's own.
 //!
 //! A callback that waits for its moment stands in a list, which keeps its timer alive; the timer's
-//! waker only knows where to look. Ending the runtime empties both, uncalled (LOOP-17).
+//! waker only knows where to look. When the runtime ends, what stands in the queue is called, and
+//! what waits for its moment is dropped (LOOP-17).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
@@ -21,7 +23,7 @@ use crate::driver::timers::{Timer, Timers};
 use crate::error::Error;
 use crate::scheduler::Shared;
 use crate::simulated::World;
-use crate::sys::{Arc as SysArc, Mutex};
+use crate::sys::{Arc as SysArc, Condvar, Mutex};
 use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::raw::{self, First};
 use crate::task::report::{Report, Settings, Stopwatch};
@@ -220,6 +222,28 @@ impl Calls {
             _ => {
                 self.post(Box::new(move || call.run()));
             }
+        }
+    }
+
+    /// Waits until what stands in the queue has been called, no longer than `limit`.
+    pub(crate) fn call_out(self: &Arc<Self>, limit: Duration) {
+        if !self.state.lock().draining {
+            return;
+        }
+        let end = Instant::now() + limit;
+        let through = SysArc::new((Mutex::new(false), Condvar::new()));
+        let there = through.clone();
+        self.post(Box::new(move || {
+            *there.0.lock() = true;
+            there.1.notify_one();
+        }));
+        let mut is_through = through.0.lock();
+        while !*is_through {
+            let left = end.duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            (is_through, _) = through.1.wait_for(is_through, left);
         }
     }
 

@@ -176,6 +176,7 @@ impl Engine {
                 probe::stuck(worker);
             }
         }
+        self.calls.call_out(grace.min(Duration::from_secs(1)));
         self.shared.stop();
         let left = self.wait_for_workers(grace.min(Duration::from_secs(1)));
         if left > 0 {
