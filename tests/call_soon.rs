@@ -353,7 +353,7 @@ fn every_callback_is_called_once_or_dropped_whenever_the_runtime_ends() {
         let threads = [0; 2].map(|_| std::thread::spawn(register(runtime.handle())));
         std::thread::sleep(ms(round) / 50);
         drop(runtime);
-        threads.map(|thread| thread.join().unwrap());
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
         drop(tell);
         let fates: Vec<_> = told.iter().collect();
         assert_eq!(fates.len(), 400);

@@ -16,8 +16,8 @@ impl Handle {
     /// Callbacks of one runtime are called one after the other, in the order of their
     /// registration; one that blocks holds up the others. They see the context variables of where
     /// they were registered (CTX-03). A panic in one is reported to the exception handler
-    /// (LOOP-08). What was registered before the runtime ends is called; afterwards, the callback is
-    /// dropped, and the handle is cancelled.
+    /// (LOOP-08). What was registered before the runtime ends is called; afterwards, the callback
+    /// is dropped, and the handle is cancelled.
     ///
     /// # Examples
     ///
@@ -44,8 +44,8 @@ impl Handle {
     ///
     /// A delay of zero is over behind what is ready now (LOOP-03). All else is as for
     /// [`call_soon`](Handle::call_soon); callbacks whose moment has come are called in the order of
-    /// their moments (LOOP-04). Nobody waits for a callback's moment: if the runtime ends before, it
-    /// is dropped.
+    /// their moments (LOOP-04). Nobody waits for a callback's moment: if the runtime ends before,
+    /// it is dropped.
     #[track_caller]
     #[doc(alias = "loop.call_later")]
     pub fn call_later(&self, delay: Duration, call: impl FnOnce() + Send + 'static) -> CallHandle {
