@@ -5,12 +5,14 @@ mod common;
 
 mod blocking;
 mod cancel;
+mod group;
 mod idle;
 mod join;
 mod life;
 mod memory;
 mod promise;
 mod queue;
+mod several;
 mod shutdown;
 mod state;
 mod timers;

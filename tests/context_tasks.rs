@@ -343,3 +343,29 @@ fn plain_thread_gives_its_values_to_what_it_spawns() {
     VAR.set(12);
     assert_eq!(seen.wait().unwrap(), Some(11));
 }
+
+// upstream: test_taskgroups.TestTaskGroup.test_taskgroup_task_context
+#[test]
+fn child_of_a_group_runs_in_the_context_it_is_given() {
+    // CTX-02
+    simulate(async {
+        let context = Context::current();
+        context.run(|| VAR.set(1));
+        let child = async |expected, next| {
+            assert_eq!(VAR.get(), Some(expected));
+            yield_now().await;
+            VAR.set(next);
+            Ok(())
+        };
+        filch::task_group(async |group| {
+            let builder = || TaskBuilder::new().context(&context);
+            group.spawn_with(builder(), child(1, 2)).await?;
+            assert_eq!(context.get(&VAR), Some(2));
+            group.spawn_with(builder(), child(2, 3)).await?;
+            Ok(())
+        })
+        .await?;
+        assert_eq!(context.get(&VAR), Some(3));
+        Ok(())
+    });
+}

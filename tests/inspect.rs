@@ -151,6 +151,51 @@ fn awaits_are_seen_through_scopes() {
 }
 
 #[test]
+fn groups_and_gatherings_await_their_tasks() {
+    // INTRO-08
+    simulate(async {
+        let promise = Promise::<()>::new();
+        let parent = named("parent", {
+            let children = [promise.clone(), promise.clone()];
+            filch::task_group(async move |group| {
+                for (name, child) in ["a", "b"].into_iter().zip(children) {
+                    drop(group.spawn_with(TaskBuilder::new().name(name), child));
+                }
+                Ok(())
+            })
+        });
+        yield_now().await;
+        yield_now().await;
+        let tree = ["parent", "├── a", "│   └── Promise-2", "└── b", "    └── Promise-2"];
+        assert_eq!(text(await_graph().awaited_from(parent.id())), tree);
+
+        let pair = || ["c", "d"].map(|name| named(name, promise.clone()));
+        let (shielded, waited, gathered) = (pair(), pair(), pair());
+        let [c, d] = shielded;
+        let shield = named("shield", filch::shield(c));
+        let gather = named("gather", async move { filch::gather(gathered).await.map(drop) });
+        let wait = named("wait", async move {
+            filch::wait(waited, filch::ReturnWhen::AllCompleted).await;
+            Ok(())
+        });
+        yield_now().await;
+        let graph = await_graph();
+        let names = |task: &Task<()>| {
+            let awaits = graph.get(task.id()).unwrap().awaits().iter();
+            awaits.map(|id| graph.get(*id).unwrap().name().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&shield), ["c"]);
+        assert_eq!(names(&gather), ["c", "d"]);
+        assert_eq!(names(&wait), ["c", "d"]);
+        promise.set(())?;
+        for task in [parent, shield, gather, wait, d] {
+            task.await?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn whoever_gives_up_or_is_done_is_not_seen() {
     in_any_order(|| async {
         let promise = Promise::<()>::new();

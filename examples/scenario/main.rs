@@ -11,6 +11,8 @@
 mod foreign;
 mod parse;
 mod run;
+mod scopes;
+mod several;
 mod threads;
 
 use std::io::{self, BufRead, BufWriter, Write};

@@ -48,6 +48,10 @@ impl Schedule for Unpolled {
         true
     }
 
+    fn queues_listeners(&self) -> bool {
+        self.world.is_some()
+    }
+
     fn numbers(&self) -> Range<u64> {
         match &self.world {
             Some(world) => world.take_number(),

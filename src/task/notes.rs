@@ -1,4 +1,5 @@
-//! Which task a scope awaits: requests go on to it, and come back if it is not awaited after all.
+//! Which tasks a scope awaits: requests go on to them, and come back if nobody awaits them after
+//! all.
 //!
 //! While its scope is polled there are two of each note: what the poll before left (`before`), to
 //! be taken up again, and what the present one leaves.
@@ -6,8 +7,10 @@
 use std::mem::ManuallyDrop;
 use std::task::Waker;
 
+use crate::sys::Arc;
 use crate::task::raw::TaskRef;
 use crate::task::scopes::{RETURNED, ROOT, Scopes};
+use crate::task::several::Several;
 
 /// Which requests were passed on through a note.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,9 +23,17 @@ impl Carried {
     pub(crate) fn any(self) -> bool {
         self.task || self.scope
     }
+
+    fn bits(self) -> usize {
+        usize::from(self.task) * CARRIED_TASK + usize::from(self.scope) * CARRIED_SCOPE
+    }
+
+    fn of(bits: usize) -> Self {
+        Carried { task: bits & CARRIED_TASK != 0, scope: bits & CARRIED_SCOPE != 0 }
+    }
 }
 
-/// The task that a scope awaits, if it is exactly one.
+/// What a scope awaits, if it is exactly one task, or several as one.
 #[derive(Debug, Default)]
 pub(crate) enum Note {
     #[default]
@@ -30,9 +41,32 @@ pub(crate) enum Note {
     /// More than one, or one that cannot be relied on.
     Blank,
     One(TaskRef, Carried),
+    Several(Arc<Several>, Carried),
+}
+
+/// Tells what is awaited apart: where it is in memory, which it is as long as it is awaited.
+pub(crate) type Key = *const ();
+
+/// The key of several tasks awaited as one.
+pub(crate) fn key_of(several: &Arc<Several>) -> Key {
+    std::ptr::from_ref::<Several>(several).cast()
 }
 
 impl Note {
+    fn is_of(&self, key: Key) -> bool {
+        match self {
+            Note::One(task, _) => task.address() == key,
+            Note::Several(several, _) => key_of(several) == key,
+            Note::None | Note::Blank => false,
+        }
+    }
+
+    /// Something that requests can be passed on to.
+    pub(super) fn is_reliable(&self) -> bool {
+        matches!(self, Note::One(..) | Note::Several(..))
+    }
+
+    /// The one task, if it is one.
     pub(crate) fn target(&self) -> Option<&TaskRef> {
         match self {
             Note::One(task, _) => Some(task),
@@ -40,47 +74,60 @@ impl Note {
         }
     }
 
-    pub(crate) fn carry_task(&mut self) {
-        if let Note::One(_, carried) = self {
-            carried.task = true;
+    pub(super) fn carried(&self) -> Carried {
+        match self {
+            Note::One(_, carried) | Note::Several(_, carried) => *carried,
+            Note::None | Note::Blank => Carried::default(),
         }
     }
 
-    pub(super) fn carried(&self) -> Carried {
+    /// What requests can be passed on to, without what went there before.
+    pub(crate) fn awaited(&self) -> Note {
         match self {
-            Note::One(_, carried) => *carried,
-            _ => Carried::default(),
+            Note::One(task, _) => Note::One(task.clone(), Carried::default()),
+            Note::Several(several, _) => Note::Several(several.clone(), Carried::default()),
+            Note::None | Note::Blank => Note::None,
+        }
+    }
+
+    pub(super) fn carry(&mut self, more: Carried) {
+        if let Note::One(_, carried) | Note::Several(_, carried) = self {
+            carried.task |= more.task;
+            carried.scope |= more.scope;
         }
     }
 }
 
-/// A note in one word, as a task keeps it between polls: the address of the awaited task, with what
-/// was carried in the bits that are zero in every address of a task.
+/// A note in one word, as a task keeps it between polls: where the awaited task is, or the several;
+/// and in the bits that are zero in every such address, what was carried and which of the two it
+/// is.
 #[derive(Debug)]
 pub(super) struct Packed(*const ());
 
 const CARRIED_TASK: usize = 1 << 0;
 const CARRIED_SCOPE: usize = 1 << 1;
-const CARRIED: usize = CARRIED_TASK | CARRIED_SCOPE;
-/// No task has this address.
-const BLANK: usize = 1 << 2;
+const SEVERAL: usize = 1 << 2;
+const BITS: usize = CARRIED_TASK | CARRIED_SCOPE | SEVERAL;
+/// Nothing is at this address.
+const BLANK: usize = SEVERAL;
+
+const _: () = assert!(align_of::<Several>() > BITS);
 
 impl Packed {
     pub(super) const NONE: Packed = Packed(std::ptr::null());
 
     #[inline]
     pub(super) fn pack(note: Note) -> Self {
-        match note {
-            Note::None => Packed::NONE,
-            Note::Blank => Packed(std::ptr::without_provenance(BLANK)),
-            Note::One(task, carried) => {
-                let bits = usize::from(carried.task) * CARRIED_TASK
-                    + usize::from(carried.scope) * CARRIED_SCOPE;
-                let task = ManuallyDrop::new(task).address();
-                debug_assert!(task.addr() & CARRIED == 0);
-                Packed(task.map_addr(|address| address | bits))
+        let (address, bits) = match note {
+            Note::None => return Packed::NONE,
+            Note::Blank => return Packed(std::ptr::without_provenance(BLANK)),
+            Note::One(task, carried) => (ManuallyDrop::new(task).address(), carried.bits()),
+            Note::Several(several, carried) => {
+                (Arc::into_raw(several).cast(), carried.bits() | SEVERAL)
             }
-        }
+        };
+        debug_assert!(address.addr() & BITS == 0);
+        Packed(address.map_addr(|address| address | bits))
     }
 
     #[inline]
@@ -92,20 +139,22 @@ impl Packed {
         if packed.addr() == BLANK {
             return Note::Blank;
         }
-        let carried = Carried {
-            task: packed.addr() & CARRIED_TASK != 0,
-            scope: packed.addr() & CARRIED_SCOPE != 0,
-        };
+        let (bits, carried) = (packed.addr() & BITS, Carried::of(packed.addr()));
+        let address = packed.map_addr(|address| address & !BITS);
+        if bits & SEVERAL != 0 {
+            // SAFETY: it comes from the `Arc` that `pack` kept, and is taken out once.
+            return Note::Several(unsafe { Arc::from_raw(address.cast()) }, carried);
+        }
         // SAFETY: it comes from the `TaskRef` that `pack` kept, and is taken out once.
-        let task = unsafe { TaskRef::from_raw(packed.map_addr(|address| address & !CARRIED)) };
-        Note::One(task, carried)
+        Note::One(unsafe { TaskRef::from_raw(address) }, carried)
     }
 
-    pub(super) fn target(&mut self) -> Option<TaskRef> {
+    /// As [`Note::awaited`].
+    pub(super) fn awaited(&mut self) -> Note {
         let note = self.take();
-        let target = note.target().cloned();
+        let awaited = note.awaited();
         *self = Packed::pack(note);
-        target
+        awaited
     }
 }
 
@@ -133,16 +182,14 @@ impl Scopes {
         std::mem::replace(&mut entry.before, note)
     }
 
-    /// The awaited task is looked at again: gives what went through the scope's note of it.
-    pub(crate) fn claim(&mut self, scope: u32, task: &TaskRef) -> (Carried, Note) {
+    /// What is awaited is looked at again: gives what went through the scope's note of it.
+    pub(crate) fn claim(&mut self, scope: u32, key: Key) -> (Carried, Note) {
         let entry = self.entry(scope);
-        match entry.before.target() {
-            Some(target) if target == task => {
-                let note = std::mem::take(&mut entry.before);
-                (note.carried(), note)
-            }
-            _ => (Carried::default(), Note::None),
+        if !entry.before.is_of(key) {
+            return (Carried::default(), Note::None);
         }
+        let note = std::mem::take(&mut entry.before);
+        (note.carried(), note)
     }
 
     /// What was carried has arrived: the awaited task is done.
@@ -152,37 +199,30 @@ impl Scopes {
         }
     }
 
-    /// The scope awaits `task`. `reliable`: it is polled with the scope's own waker. True: a
-    /// request made from outside came back to the task.
-    pub(crate) fn note(
-        &mut self,
-        scope: u32,
-        task: TaskRef,
-        carried: Carried,
-        reliable: bool,
-    ) -> Remains {
+    /// The scope awaits what `note` says. `reliable`: it is polled with the scope's own waker.
+    pub(crate) fn note(&mut self, scope: u32, note: Note, reliable: bool) -> Remains {
         let entry = self.entry(scope);
         let mut remains = Remains::default();
         if reliable && matches!(entry.note, Note::None) {
-            entry.note = Note::One(task, carried);
+            entry.note = note;
             return remains;
         }
         let former = std::mem::replace(&mut entry.note, Note::Blank);
-        let both = [former.carried(), carried];
+        let both = [former.carried(), note.carried()];
         for carried in both {
             remains.mark_back |= self.give_back(scope, carried);
         }
-        remains.notes = [former, Note::One(task, Carried::default())];
+        remains.notes = [former, note];
         remains
     }
 
-    /// The scope no longer awaits `task`, before its poll is over: what it carried comes back.
-    pub(crate) fn withdraw(&mut self, scope: u32, task: &TaskRef) -> Remains {
+    /// The scope no longer awaits this, before its poll is over: what it carried comes back.
+    pub(crate) fn withdraw(&mut self, scope: u32, key: Key) -> Remains {
         let mut remains = Remains::default();
         let entry = self.entry(scope);
         let notes = [&mut entry.note, &mut entry.before];
         for (note, kept) in notes.into_iter().zip(&mut remains.notes) {
-            if note.target() == Some(task) {
+            if note.is_of(key) {
                 *kept = std::mem::take(note);
             }
         }

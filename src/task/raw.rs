@@ -30,8 +30,7 @@ use crate::task::hooks::Hooks;
 use crate::task::memory::Home;
 use crate::task::notes::{Note, Packed};
 use crate::task::poll::{Runnable, kill_running, schedule};
-use crate::task::report::Report;
-use crate::task::scopes::{Scopes, Tree};
+use crate::task::scopes::{Fired, Scopes, Tree};
 use crate::task::state::State;
 use crate::task::vars;
 
@@ -48,7 +47,7 @@ pub(crate) struct Header {
     cold: UnsafeCell<Option<Box<Cold>>>,
     note: UnsafeCell<Packed>,
     tree: UnsafeCell<Option<Box<Tree>>>,
-    vars: UnsafeCell<Vars>,
+    pub(super) vars: UnsafeCell<Vars>,
 }
 
 /// What few tasks have.
@@ -60,8 +59,18 @@ pub(crate) struct Cold {
     /// What it ended with; `None` also for a cancellation without a message.
     pub(crate) error: Option<Error>,
     pub(crate) hooks: Hooks,
-    /// Scopes of this task that ended elsewhere.
+    pub(crate) news: News,
+}
+
+/// What happened to scopes of this task from outside, for its next poll.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// They ended elsewhere.
     pub(crate) gone: Vec<(u32, u32)>,
+    /// Groups made requests, which count already.
+    pub(crate) fired: Vec<Fired>,
+    /// Such a request found nobody to take it: the scope must.
+    pub(crate) returned: Vec<(u32, u32)>,
 }
 
 /// What has to know the type of the future.
@@ -320,14 +329,24 @@ impl Header {
         })
     }
 
-    /// The task that this one awaits, if its note is published: under the short lock, while idle.
-    pub(crate) fn published(&self) -> Option<TaskRef> {
+    /// Takes the news that came in, if there are any.
+    pub(crate) fn take_news(&self) -> Option<News> {
+        self.state.requests_unless_news().is_none().then(|| {
+            self.state.lock();
+            let news = self.with_cold(|cold, _| std::mem::take(&mut cold.news));
+            self.state.unlock_no_news();
+            news
+        })
+    }
+
+    /// What this task awaits, if its note is published: under the short lock, while idle.
+    pub(crate) fn published(&self) -> Note {
         self.tree.with(|tree| {
             self.note.with_mut(|note| {
                 // SAFETY: the lock keeps polls from beginning, so nobody else touches these.
                 let (tree, note) = unsafe { (&*tree, &mut *note) };
                 let leaf = tree.as_ref().and_then(|tree| tree.published());
-                leaf.cloned().or_else(|| note.target())
+                leaf.map_or_else(|| note.awaited(), Note::awaited)
             })
         })
     }
@@ -359,41 +378,6 @@ impl Header {
                 noted
             })
         })
-    }
-
-    /// Looks at the context variables of the task that this thread polls, or makes.
-    #[inline]
-    pub(super) fn own_vars<R>(&self, look: impl FnOnce(&Vars) -> R) -> R {
-        // SAFETY: only the polling thread writes them, which this is.
-        self.vars.with(|vars| look(unsafe { &*vars }))
-    }
-
-    /// Replaces the context variables of the task that this thread polls, or makes.
-    pub(super) fn put_vars(&self, vars: Vars) -> Vars {
-        self.state.lock();
-        // SAFETY: this is the polling thread; all others read under the short lock.
-        let former = self.vars.with_mut(|place| unsafe { std::mem::replace(&mut *place, vars) });
-        self.state.unlock();
-        former
-    }
-
-    /// Looks at the context variables from anywhere; only a few loads happen in `look`.
-    pub(crate) fn vars<R>(&self, look: impl FnOnce(&Vars) -> R) -> R {
-        self.state.lock();
-        // SAFETY: nobody writes them without the short lock.
-        let seen = self.vars.with(|vars| look(unsafe { &*vars }));
-        self.state.unlock();
-        seen
-    }
-
-    fn report_unseen(&self) {
-        if self.state.is_unseen() {
-            let error = self.with_cold_if_any(|cold| cold.and_then(|cold| cold.error.take()));
-            if let Some(error) = error {
-                let report = Report::about("error was never retrieved", self).with_error(error);
-                self.report(&report);
-            }
-        }
     }
 }
 
@@ -435,6 +419,10 @@ impl TaskRef {
 
     pub(crate) fn address(&self) -> *const () {
         self.0.as_ptr().cast_const().cast()
+    }
+
+    pub(crate) fn lock_unless_done(&self) -> bool {
+        self.header().state.lock_unless_done()
     }
 
     /// Queues the task, whose state word has just said so.

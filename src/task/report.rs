@@ -242,6 +242,17 @@ impl Header {
         self.report(&Report::about("task refuses to end", self));
     }
 
+    /// The last holder goes: an error that nobody looked at is reported (DBG-06).
+    pub(super) fn report_unseen(&self) {
+        if self.state.is_unseen() {
+            let error = self.with_cold_if_any(|cold| cold.and_then(|cold| cold.error.take()));
+            if let Some(error) = error {
+                let report = Report::about("error was never retrieved", self).with_error(error);
+                self.report(&report);
+            }
+        }
+    }
+
     /// The task is ended by force: in debug mode, that is told (DBG-08).
     pub(super) fn report_destroyed(&self) {
         let debugged = |settings: &Settings| settings.is_debug();

@@ -147,6 +147,33 @@ fn get(variable: u64) -> Option<Value> {
     })
 }
 
+impl Header {
+    /// Looks at the context variables of the task that this thread polls, or makes.
+    #[inline]
+    pub(super) fn own_vars<R>(&self, look: impl FnOnce(&Vars) -> R) -> R {
+        // SAFETY: only the polling thread writes them, which this is.
+        self.vars.with(|vars| look(unsafe { &*vars }))
+    }
+
+    /// Replaces the context variables of the task that this thread polls, or makes.
+    pub(super) fn put_vars(&self, vars: Vars) -> Vars {
+        self.state.lock();
+        // SAFETY: this is the polling thread; all others read under the short lock.
+        let former = self.vars.with_mut(|place| unsafe { std::mem::replace(&mut *place, vars) });
+        self.state.unlock();
+        former
+    }
+
+    /// Looks at the context variables from anywhere; only a few loads happen in `look`.
+    pub(crate) fn vars<R>(&self, look: impl FnOnce(&Vars) -> R) -> R {
+        self.state.lock();
+        // SAFETY: nobody writes them without the short lock.
+        let seen = self.vars.with(|vars| look(unsafe { &*vars }));
+        self.state.unlock();
+        seen
+    }
+}
+
 impl TaskRef {
     /// Returns the task's context: the very one that it was [given](crate::TaskBuilder::context),
     /// else a copy of its own.
