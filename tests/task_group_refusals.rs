@@ -122,3 +122,30 @@ fn eager_child_that_fails_at_once_does_not_interrupt_its_maker() {
         Ok(())
     });
 }
+
+#[test]
+fn group_accepts_children_that_have_ended() {
+    // EAG-09
+    in_any_order(async || {
+        let sum = task_group(async |group| {
+            let children: Vec<_> =
+                (0..10).map(|n| group.spawn_eager(async move { Ok(n) })).collect();
+            assert!(children.iter().all(|child| child.is_finished()));
+            Ok(filch::gather(children).await?.into_iter().sum::<u32>())
+        });
+        assert_eq!(sum.await?, 45);
+        Ok(())
+    });
+}
+
+#[test]
+fn plain_thread_may_start_children_too() {
+    // TG-19
+    let sum = filch::run(task_group(async |group| {
+        let there = group.clone();
+        let far = std::thread::spawn(move || there.spawn(async { Ok(2) }));
+        let near = group.spawn(async { Ok(1) });
+        Ok(near.await? + far.join().unwrap().await?)
+    }));
+    assert_eq!(sum.unwrap(), 3);
+}

@@ -140,6 +140,10 @@ fn value_of_what_swallows_the_expiry_is_given() {
     in_any_order(async || {
         assert_eq!(timeout(ms(10), swallows()).await?, 42);
         assert_eq!(timeout(ms(10), spawn(swallows())).await?, 42);
+        let running = spawn(swallows());
+        sleep(ms(1)).await;
+        // WFOR-03
+        assert_eq!(timeout(Duration::ZERO, running).await?, 42);
         assert_eq!(me().cancelling(), 0);
         Ok(())
     });

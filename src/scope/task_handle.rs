@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::task::handle::{Join, Task};
 use crate::task::raw::TaskRef;
 
-/// What [`gather`](crate::gather), [`wait`](crate::wait), [`shield`](crate::shield) and
+/// What [`gather`](fn@crate::gather), [`wait`](crate::wait), [`shield`](crate::shield) and
 /// [`as_completed`](crate::as_completed) take: a [`Task`], by value or as `&mut Task`; or a
 /// [`TaskRef`], a `&TaskRef` or a [`Join`], which stand for it without its value.
 ///

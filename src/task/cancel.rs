@@ -13,7 +13,8 @@
 //! one way, and a ring's last task takes the request itself (CAN-23).
 //!
 //! Where several tasks are awaited as one the walk branches, and goes on from each that has not
-//! ended; no lock is held then. If all have, the one that awaits them takes the request.
+//! ended; no lock is held then, but while it begins, and while it ends without anybody's having
+//! taken the request, so that the one that awaits them cannot slip away: then that one takes it.
 //! Models: `loom-tests/cancel.rs`, `loom-tests/several.rs`.
 
 use std::collections::BTreeSet;
@@ -187,9 +188,23 @@ impl Branch {
         None
     }
 
-    /// All were asked. Has anybody taken the request?
-    fn is_passed(&self) -> bool {
-        !self.closed && self.several.end_request(self.before, self.accepted)
+    /// All were asked. If nobody has taken the request, the waiter does; then, or if there is none,
+    /// false.
+    fn end(&mut self, message: &Option<Message>) -> bool {
+        if self.closed {
+            return false;
+        }
+        let waiter = if self.accepted { None } else { self.waiter.take() };
+        let Some(waiter) = waiter.filter(|waiter| waiter.header().state.lock_unless_done()) else {
+            return self.several.end_request(self.before, self.accepted);
+        };
+        // Its lock is held: it cannot end between the two.
+        let passed = self.several.end_request(self.before, false);
+        match passed {
+            true => waiter.header().state.unlock(),
+            false => take_itself(&waiter, message.clone()),
+        }
+        passed
     }
 }
 
@@ -262,13 +277,7 @@ impl Walk<'_> {
                 }
                 continue;
             }
-            let passed = branch.is_passed();
-            let waiter = if passed { None } else { branch.waiter.take() };
-            if let Some(waiter) = waiter
-                && waiter.header().state.lock_unless_done()
-            {
-                take_itself(&waiter, self.message.clone());
-            }
+            let passed = branch.end(&self.message);
             branches.pop();
             if branches.is_empty() {
                 return passed;
@@ -284,8 +293,13 @@ impl Walk<'_> {
             let next = match at.header().published() {
                 Note::One(next, _) if !met.contains(&next.address()) => next,
                 Note::Several(several, _) => {
+                    let begun = several.begin_request();
+                    if begun.is_none() {
+                        take_itself(&at, self.message.clone());
+                        return None;
+                    }
                     at.header().state.unlock_passed();
-                    return Some(Branch::new(several, Some(at), met));
+                    return Some(Branch::begun(several, Some(at), met, begun));
                 }
                 _ => {
                     take_itself(&at, self.message.clone());
