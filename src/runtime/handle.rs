@@ -122,7 +122,7 @@ impl Handle {
         F: Future<Output: Outcome<Value = T>> + Send + 'static,
         T: Send + 'static,
     {
-        self.start(future, None, std::panic::Location::caller())
+        self.start(future, std::panic::Location::caller())
     }
 
     /// Returns the runtime's unfinished tasks, in the order of their ids.

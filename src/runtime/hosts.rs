@@ -146,7 +146,7 @@ impl Host {
     {
         let location = Location::caller();
         let handle = Handle(Arc::new(Which::Sim(self.world.clone())));
-        self.world.on(self.index, || handle.start(future, None, location))
+        self.world.on(self.index, || handle.start(future, location))
     }
 
     /// Pulls the plug and puts it in again: all tasks of this host are dropped where they stand,

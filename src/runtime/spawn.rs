@@ -38,7 +38,7 @@ where
     T: Send + 'static,
 {
     let location = Location::caller();
-    Handle::with_current(|handle| handle.start(future, None, location))
+    Handle::with_current(|handle| handle.start(future, location))
 }
 
 /// Starts a task by running it at once, up to its first suspension (EAG-01).
@@ -183,17 +183,12 @@ impl TaskBuilder {
 }
 
 impl Handle {
-    pub(crate) fn start<F, T>(
-        &self,
-        future: F,
-        name: Option<String>,
-        location: &'static Location<'static>,
-    ) -> Task<T>
+    pub(crate) fn start<F, T>(&self, future: F, location: &'static Location<'static>) -> Task<T>
     where
         F: Future<Output: Outcome<Value = T>> + Send + 'static,
         T: Send + 'static,
     {
-        self.start_with(future, TaskBuilder { name, context: None }, location)
+        self.start_told(future, location, |_| ())
     }
 
     fn start_with<F, T>(
@@ -206,6 +201,21 @@ impl Handle {
         F: Future<Output: Outcome<Value = T>> + Send + 'static,
         T: Send + 'static,
     {
+        self.start_told(future, location, |task| given.tell(task))
+    }
+
+    /// Queues a new task, which is told something first.
+    #[inline]
+    fn start_told<F, T>(
+        &self,
+        future: F,
+        location: &'static Location<'static>,
+        tell: impl FnOnce(&TaskRef),
+    ) -> Task<T>
+    where
+        F: Future<Output: Outcome<Value = T>> + Send + 'static,
+        T: Send + 'static,
+    {
         let admitted = self.admit();
         let (home, first) = match &admitted {
             Some((home, _)) => (*home, First::Queued),
@@ -213,7 +223,7 @@ impl Handle {
         };
         // SAFETY: the future and its value are `Send` and own all they use.
         let (runnable, task) = unsafe { raw::new(home, future, location, first) };
-        given.tell(&task);
+        tell(&task);
         match first {
             First::Queued => runnable.queue(),
             First::Eager | First::Never => runnable.refuse(),

@@ -131,6 +131,11 @@ impl Packed {
     }
 
     #[inline]
+    pub(super) fn is_some(&self) -> bool {
+        !self.0.is_null()
+    }
+
+    #[inline]
     pub(super) fn take(&mut self) -> Note {
         let packed = std::mem::replace(&mut self.0, std::ptr::null());
         if packed.is_null() {

@@ -12,7 +12,7 @@ use crate::probe;
 use crate::task::answers::{Completed, End, Ending, Start};
 use crate::task::current::{Current, Verdict};
 use crate::task::raw::{Header, TaskRef, clear_contained, free};
-use crate::task::report::Stopwatch;
+use crate::task::report::{Report, Stopwatch};
 use crate::task::scopes::Scopes;
 use crate::task::{Why, cancel, hooks, jobs, waker};
 
@@ -61,23 +61,25 @@ impl Runnable {
     pub(crate) fn run(self) {
         // SAFETY: a queued task is alive: the runtime's reference goes only when it is done.
         let header = unsafe { self.0.as_ref() };
-        if let Some(context) = header.own_vars(|vars| vars.as_shared().cloned()) {
-            return self.run_in_turn(&context);
+        if header.own_vars(|vars| vars.as_shared().is_some()) {
+            return self.run_in_turn();
         }
         poll_once(self.0, header.state.start_poll());
     }
 
     /// Polls a task that shares its context: not while another one is inside (CTX-12).
     #[cold]
-    fn run_in_turn(self, context: &crate::context::Context) {
+    fn run_in_turn(self) {
         let raw = self.0;
+        // SAFETY: as in `run`.
+        let header = unsafe { raw.as_ref() };
+        let context = header.own_vars(|vars| vars.as_shared().cloned());
+        let context = context.expect("only tasks in a shared context wait for their turn");
         let later = Runnable(raw);
         let Some(_turn) = context.enter_in_turn(move || later.queue()) else {
             return;
         };
-        // SAFETY: as in `run`.
-        let start = unsafe { raw.as_ref() }.state.start_poll();
-        poll_once(raw, start);
+        poll_once(raw, header.state.start_poll());
     }
 
     /// Polls a task that was made with [`First::Eager`] for the first time.
@@ -163,9 +165,10 @@ fn poll_scoped(raw: NonNull<Header>, current: &Current, start: Start) -> Verdict
     let mut context = Context::from_waker(&waker);
     // SAFETY: the task is RUNNING for this thread.
     let poll = || unsafe { (header.vtable.poll)(raw, &mut context) };
-    let watch = Stopwatch::start();
-    let polled = catch_unwind(AssertUnwindSafe(poll));
-    watch.stop_poll(header);
+    let polled = match probe::is_debugged() {
+        false => catch_unwind(AssertUnwindSafe(poll)),
+        true => watched(header, poll),
+    };
     let verdict = match polled {
         Err(payload) => panicked(header, payload),
         Ok(polled) => current.judge(polled),
@@ -174,6 +177,18 @@ fn poll_scoped(raw: NonNull<Header>, current: &Current, start: Start) -> Verdict
         clear_contained(raw, "an unwound task");
     }
     verdict
+}
+
+/// Polls in debug mode, which tells if it takes long.
+#[cold]
+fn watched<R>(
+    header: &Header,
+    poll: impl FnOnce() -> R,
+) -> std::result::Result<R, Box<dyn Any + Send>> {
+    let watch = Stopwatch::start();
+    let polled = catch_unwind(AssertUnwindSafe(poll));
+    watch.stop(header.home().schedule().settings(), || Report::about("a poll was slow", header));
+    polled
 }
 
 fn panicked(header: &Header, payload: Box<dyn Any + Send>) -> Verdict {
@@ -254,6 +269,7 @@ pub(super) fn report(header: &Header, ending: Ending, error: Option<&Error>) {
 }
 
 /// Tells whoever waits, and lets go of the runtime's reference.
+#[inline]
 pub(super) fn finish(raw: NonNull<Header>, completed: Completed) {
     if completed.free {
         return free(raw);

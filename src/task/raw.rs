@@ -357,7 +357,7 @@ impl Header {
             self.note.with_mut(|note| {
                 // SAFETY: called by the polling thread; polls wait for the short lock.
                 let (tree, note) = unsafe { (&mut *tree, &mut *note) };
-                scopes.begin(&mut note.take(), tree, passed);
+                scopes.begin(note, tree, passed);
             });
         });
     }
@@ -370,12 +370,7 @@ impl Header {
                 // SAFETY: called by the polling thread, still RUNNING; both places are empty
                 // since `take_scopes`.
                 let (tree, note) = unsafe { (&mut *tree, &mut *note) };
-                let mut left = Note::None;
-                let noted = scopes.end(&mut left, tree);
-                if !matches!(left, Note::None) {
-                    *note = Packed::pack(left);
-                }
-                noted
+                scopes.end(note, tree)
             })
         })
     }

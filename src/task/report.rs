@@ -298,19 +298,6 @@ impl Stopwatch {
         }
     }
 
-    /// As [`stop`](Stopwatch::stop), for a poll of this task, in its context.
-    #[inline]
-    pub(super) fn stop_poll(self, task: &Header) {
-        if self.0.is_some() {
-            self.stop_poll_in_debug(task);
-        }
-    }
-
-    #[cold]
-    fn stop_poll_in_debug(self, task: &Header) {
-        self.stop(task.home().schedule().settings(), || Report::about("a poll was slow", task));
-    }
-
     #[cold]
     fn judge(start: Instant, settings: &Settings, report: impl FnOnce() -> Report) {
         let took = Instant::now().duration_since(start);

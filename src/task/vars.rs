@@ -64,6 +64,16 @@ fn with_place<R>(look: impl FnOnce(Place<'_>) -> R) -> R {
 /// A copy of the present values, for whatever is started or registered here (CTX-03).
 #[inline]
 pub(crate) fn capture() -> Vars {
+    // Nearly all of them are taken in a task's poll.
+    if ENTERED.with(Cell::get).is_null()
+        && let Some(vars) = current::with(|current| current.header().own_vars(Vars::copy))
+    {
+        return vars;
+    }
+    capture_elsewhere()
+}
+
+fn capture_elsewhere() -> Vars {
     with_place(|place| match place {
         Place::Task(header) => header.own_vars(Vars::copy),
         Place::Plain(vars, _) => vars.borrow().copy(),
