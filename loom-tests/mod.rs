@@ -10,6 +10,7 @@ mod idle;
 mod join;
 mod life;
 mod memory;
+mod promise;
 mod queue;
 mod several;
 mod shutdown;
