@@ -5,10 +5,14 @@ mod common;
 
 mod blocking;
 mod cancel;
+mod channel;
+mod event;
 mod idle;
 mod join;
 mod memory;
+mod permits;
 mod queue;
 mod shutdown;
 mod state;
 mod timers;
+mod wait_list;

@@ -57,6 +57,7 @@ mod sys;
 mod driver;
 mod error;
 mod probe;
+mod wait_list;
 
 mod task;
 
@@ -69,6 +70,7 @@ mod simulated;
 mod runtime;
 
 mod scope;
+pub mod sync;
 pub mod time;
 
 pub mod net;

@@ -10,6 +10,7 @@ mod handle;
 mod run;
 pub mod sim;
 mod spawn;
+mod sweep;
 mod to_thread;
 
 pub use builder::{BuildError, Builder};

@@ -31,6 +31,9 @@ use crate::task::current;
 use crate::task::handle::Task;
 use crate::task::raw::{self, First};
 
+pub use crate::runtime::sweep::{Broken, Swept, TimeoutWhenSwept};
+pub use crate::runtime::sweep::{cancel_everywhere, timeout_everywhere, timeout_when_swept};
+
 /// How long, in virtual time, tasks that are left may clean up.
 const GRACE: Duration = Duration::from_secs(3600);
 
@@ -60,9 +63,17 @@ pub fn run<F, T>(seed: u64, main: F) -> Result<T>
 where
     F: Future<Output: Outcome<Value = T>>,
 {
+    run_in(&Arc::new(World::new(seed)), main)
+}
+
+/// Runs a program in a new world.
+#[track_caller]
+pub(super) fn run_in<F, T>(world: &Arc<World>, main: F) -> Result<T>
+where
+    F: Future<Output: Outcome<Value = T>>,
+{
     assert!(!current::is_polling(), "a task cannot run a simulation: use a plain thread");
     let clock = VirtualClock::enter();
-    let world = Arc::new(World::new(seed));
     let _entered = Handle(Arc::new(Which::Sim(world.clone()))).enter();
     let location = Location::caller();
     // SAFETY: the task is polled and dropped on this thread only, by `world` below, and it has
@@ -70,7 +81,7 @@ where
     let (runnable, task) = unsafe { raw::new(world.home(), main, location, First::Queued) };
     task.set_name("main");
     // SAFETY: `task` was made just now, with this type of value.
-    let main = Ending { world: &world, clock: &clock, main: Some(unsafe { Task::new(task) }) };
+    let main = Ending { world, clock: &clock, main: Some(unsafe { Task::new(task) }) };
     runnable.queue();
     main.finish()
 }

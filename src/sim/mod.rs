@@ -9,7 +9,9 @@
 //! `task::Schedule` and another clock.
 
 mod report;
+mod strike;
 mod world;
 
 pub(crate) use report::report;
+pub(crate) use strike::{Blow, Limit, Strike};
 pub(crate) use world::{Stuck, World};

@@ -9,6 +9,7 @@ use std::task::Waker;
 
 use crate::driver::clock::{Instant, VirtualClock};
 use crate::driver::timers::{Timer, Timers};
+use super::Strike;
 use crate::sys::{Arc, AtomicBool, Mutex, Ordering};
 use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::raw::TaskRef;
@@ -91,6 +92,7 @@ pub(crate) struct World {
     timers: Timers,
     home: HomeHandle,
     closed: AtomicBool,
+    strike: Option<Strike>,
 }
 
 impl World {
@@ -98,7 +100,22 @@ impl World {
         let queue = Queue { entries: VecDeque::new(), dice: Dice::new(seed) };
         let queue = Arc::new(Mutex::new(queue));
         let home = Home::new_with_own_numbers(Box::new(Wire(queue.clone())), Kind::Shared);
-        World { queue, timers: Timers::exact(), home, closed: AtomicBool::new(false) }
+        let (timers, closed) = (Timers::exact(), AtomicBool::new(false));
+        World { queue, timers, home, closed, strike: None }
+    }
+
+    /// A world in which somebody is struck.
+    pub(crate) fn new_struck(seed: u64, strike: Strike) -> Self {
+        World { strike: Some(strike), ..World::new(seed) }
+    }
+
+    pub(crate) fn strike(&self) -> Option<&Strike> {
+        self.strike.as_ref()
+    }
+
+    /// Who was struck, if anybody.
+    pub(crate) fn hit(&self) -> Option<String> {
+        self.strike()?.hit()
     }
 
     pub(crate) fn home(&self) -> &Home {
@@ -161,6 +178,9 @@ impl World {
     /// Runs until `main` has ended.
     pub(crate) fn run(&self, clock: &VirtualClock, main: &TaskRef) -> Result<(), Stuck> {
         while !main.is_finished() {
+            if let Some(strike) = &self.strike {
+                strike.moment(|| self.live());
+            }
             self.turn(clock)?;
         }
         Ok(())
