@@ -9,10 +9,15 @@ use crate::task::{Job, Runnable, Schedule, Why, jobs};
 
 /// Explores all interleavings with a bound on preemptions that keeps a model within seconds.
 pub(super) fn explore(model: impl Fn() + Send + Sync + 'static) {
+    explore_at_most(4, model);
+}
+
+/// As [`explore`], for a model that is too large for that bound, or small enough for a higher one.
+/// `LOOM_MAX_PREEMPTIONS` can only lower it.
+pub(super) fn explore_at_most(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    if builder.preemption_bound.is_none() {
-        builder.preemption_bound = Some(3);
-    }
+    let asked = builder.preemption_bound.unwrap_or(preemptions);
+    builder.preemption_bound = Some(asked.min(preemptions));
     builder.check(model);
 }
 

@@ -123,3 +123,75 @@ fn while_one_is_awake_a_sleeper_keeps_watch() {
         assert!(until < Instant::NEVER);
     });
 }
+
+/// One leaves while another falls asleep: there is a guard, and it knows. Breaks if `leave` tells
+/// nobody of a guard's leaving, or `announce` makes nobody the guard.
+#[test]
+fn whoever_sleeps_last_is_guarded() {
+    explore(|| {
+        let idle = Arc::new(Idle::new(2));
+        idle.announce(0, false);
+        let now = Instant::from_nanoseconds(1);
+        let leaving = thread::spawn({
+            let idle = idle.clone();
+            move || idle.leave(0).tell
+        });
+        idle.announce(1, false);
+        let before = idle.limit(1, now, || None);
+        let told = leaving.join().unwrap();
+        let after = idle.limit(1, now, || None);
+        assert!(before == after || told == Some(1), "it sleeps as if it were not the guard");
+        let Limit::Guard { until, .. } = after else { panic!("no guard") };
+        assert!(until < Instant::NEVER, "the other one is awake, and must be watched");
+    });
+}
+
+/// A worker arms a timer, tells nobody and falls asleep, beside another that does too: one of them
+/// looks at the timers in time. Breaks if `limit` does not make the last one the guard.
+#[test]
+fn the_last_to_sleep_looks_after_the_timers() {
+    explore(|| {
+        let never = Instant::NEVER.nanoseconds();
+        let shared = Arc::new((Idle::new(2), AtomicU64::new(never)));
+        let at = Instant::from_nanoseconds(5);
+        let park = move |worker: usize, shared: &(Idle, AtomicU64)| {
+            shared.0.announce(worker, false);
+            let next = || Some(Instant::from_nanoseconds(shared.1.load(Ordering::Relaxed)));
+            match shared.0.limit(worker, Instant::from_nanoseconds(1), next) {
+                Limit::Guard { until, .. } => until <= at,
+                Limit::None | Limit::Awake => false,
+            }
+        };
+        let other = thread::spawn({
+            let shared = shared.clone();
+            move || park(0, &shared)
+        });
+        shared.1.store(at.nanoseconds(), Ordering::Relaxed);
+        let mine = park(1, &shared);
+        assert!(other.join().unwrap() || mine);
+    });
+}
+
+/// A pusher wakes the only sleeper, which is the guard, while another worker falls asleep: that one
+/// is the guard then, or woken. Breaks if `wake` leaves the guard it wakes the guard.
+#[test]
+fn a_guard_that_is_woken_is_no_guard() {
+    explore(|| {
+        let idle = Arc::new(Idle::new(2));
+        idle.announce(0, false);
+        let waker = thread::spawn({
+            let idle = idle.clone();
+            move || idle.wake()
+        });
+        idle.announce(1, false);
+        let now = Instant::from_nanoseconds(1);
+        let before = idle.limit(1, now, || None);
+        let woken = waker.join().unwrap().expect("somebody slept");
+        let left = idle.leave(woken);
+        assert!(left.searching);
+        let sleeper = 1 - woken;
+        let after = idle.limit(sleeper, now, || None);
+        assert!(matches!(after, Limit::Guard { until, .. } if until < Instant::NEVER));
+        assert!(sleeper == 0 || before == after || left.tell == Some(1));
+    });
+}

@@ -190,6 +190,7 @@ fn a_walk_sees_only_what_is_filled_in() {
         let task = cell.cast::<Task>().as_ptr();
         // SAFETY: the cell is ours; its state word is left alone.
         unsafe { (&raw mut (*task).value).write(UnsafeCell::new(value)) };
+        // SAFETY: the state word is alive since the cell first came to be.
         unsafe { (*task).state.store(ONE | value, Ordering::Release) };
     }
     fn try_ref(cell: NonNull<u8>) -> Option<NonNull<u8>> {
@@ -229,5 +230,29 @@ fn a_walk_sees_only_what_is_filled_in() {
         home.collect();
         assert_eq!(home.outstanding(), 0);
         drop(entered);
+    });
+}
+
+/// The same with real tasks: one is spawned while somebody looks at all of them. Breaks if
+/// `State::publish` is relaxed.
+#[test]
+fn a_walk_meets_a_spawn() {
+    use super::common::{explore, home, spawn};
+    use crate::task::live;
+
+    explore(|| {
+        let (home, queue) = home();
+        let home = Arc::new(home);
+        let walker = thread::spawn({
+            let home = home.clone();
+            move || live::tasks([&**home]).into_iter().for_each(|task| drop(task.name()))
+        });
+        drop(spawn(&home, async { Ok(1) }));
+        queue.run();
+        walker.join().unwrap();
+        drop(spawn(&home, async { Ok(2) }));
+        queue.run();
+        home.collect();
+        assert_eq!(home.outstanding(), 0);
     });
 }

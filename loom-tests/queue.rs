@@ -46,6 +46,27 @@ fn thief_and_owner_take_each_task_once() {
     });
 }
 
+/// Breaks if the exchange in `put` is less than `Release`, or the one in `steal` less than
+/// `Acquire`: the thief reads what is not written yet.
+#[test]
+fn thief_sees_the_task_that_displaced_another() {
+    explore(|| {
+        let slot = Arc::new(Slot::new());
+        let thief = thread::spawn({
+            let slot = slot.clone();
+            move || slot.steal().map(number)
+        });
+        let first = slot.put(task(1));
+        let second = slot.put(task(2));
+        let stolen = thief.join().unwrap();
+        let mut all: Vec<_> =
+            [first, second, slot.take()].into_iter().flatten().map(number).collect();
+        all.extend(stolen);
+        all.sort_unstable();
+        assert_eq!(all, [1, 2]);
+    });
+}
+
 /// Breaks if `steal` is a load and a store.
 #[test]
 fn two_thieves_share_one_task() {

@@ -126,6 +126,20 @@ fn a_request_on_its_way_cannot_be_taken_back() {
     });
 }
 
+/// `uncancel` meets the end of a poll that finds a request: from there on it is on its way, as it
+/// is in asyncio once the awaited future was cancelled. Breaks if `end_poll` leaves out COMMITTED.
+#[test]
+fn a_request_that_a_poll_has_found_cannot_be_taken_back() {
+    explore(|| {
+        let state = running();
+        assert_eq!(ask(&state), Some(false));
+        let (state, end, left) = both(state, |state| state.end_poll(false), State::uncancel);
+        assert_eq!((left, state.requests()), (0, 0));
+        assert_eq!(end == End::Requeue, state.wake() == Wake::Nothing);
+        assert_eq!(end == End::Requeue, state.start_poll().armed);
+    });
+}
+
 /// `uncancel` meets the start of the poll of a task that was only marked. Breaks if `start_poll`
 /// reads CANCEL apart from clearing it.
 #[test]

@@ -178,3 +178,22 @@ fn timer_armed_during_an_inspection_is_announced() {
         world.disarm();
     });
 }
+
+/// A timer is armed again while it fires, by an owner who does not ask whether it has. Breaks if
+/// the exchange in `Timer::claim` is relaxed.
+#[test]
+fn fired_timer_is_armed_again() {
+    loom::model(|| {
+        let count = StdArc::new(Count::default());
+        let world = World::armed(Timers::exact(), milliseconds(1), &count);
+        let owner = thread::spawn({
+            let (world, count) = (world.clone(), count.clone());
+            move || world.arm(milliseconds(9), &count)
+        });
+        world.fire(milliseconds(1));
+        owner.join().unwrap();
+        assert!(world.timer.is_armed());
+        world.disarm();
+        assert_eq!(StdArc::strong_count(&count), 1);
+    });
+}

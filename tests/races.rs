@@ -5,12 +5,15 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
 use std::thread;
 
 use common::{me, ms};
-use filch::{Runtime, spawn, timeout, yield_now};
+use filch::{Runtime, catch_cancelled, spawn, timeout, yield_now};
 use futures::channel::oneshot;
 
 const ROUNDS: u32 = if cfg!(miri) { 20 } else { 5_000 };
@@ -62,6 +65,50 @@ fn request_to_a_chain_in_motion_is_not_lost() {
         assert_eq!(accepted, known.is_cancelled(), "round {round}");
         assert_eq!(ended.is_err(), accepted, "round {round}");
     }
+}
+
+#[test]
+fn request_comes_back_if_the_task_that_has_it_ends_during_the_last_poll_of_its_awaiter() {
+    // CAN-17, CAN-28: the awaiter looks, finds the task still cleaning up, and turns to its own end
+    runtime()
+        .block_on(async {
+            let (ready, is_ready) = oneshot::channel();
+            let (go, goes) = oneshot::channel();
+            let awaiter = Arc::new(Mutex::new(None::<Waker>));
+            let (wakes, awaiter_looks) = (awaiter.clone(), awaiter.clone());
+            let asked = spawn(async move {
+                ready.send(()).unwrap();
+                let Err(cancelled) = catch_cancelled(pending::<()>()).await else { return };
+                wakes.lock().unwrap().take().unwrap().wake();
+                goes.await.unwrap();
+                cancelled.raise().await;
+            });
+            is_ready.await?;
+            let waits = spawn(async move {
+                let (mut asked, mut go, mut looks) = (pin!(asked), Some(go), 0);
+                poll_fn(|cx| {
+                    *awaiter.lock().unwrap() = Some(cx.waker().clone());
+                    assert!(asked.as_mut().poll(cx).is_pending());
+                    looks += 1;
+                    if looks == 1 {
+                        return Poll::Pending;
+                    }
+                    go.take().unwrap().send(()).unwrap();
+                    while !asked.is_finished() {
+                        thread::yield_now();
+                    }
+                    Poll::Ready(())
+                })
+                .await;
+            });
+            while awaiter_looks.lock().unwrap().is_none() {
+                yield_now().await;
+            }
+            waits.cancel();
+            assert!(waits.await.unwrap_err().is_cancelled());
+            Ok(())
+        })
+        .unwrap();
 }
 
 #[test]

@@ -34,6 +34,10 @@ mod portable;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
+#[cfg(all(test, loom))]
+#[path = "../../loom-tests/reactor.rs"]
+mod loom_tests;
+
 pub(crate) use io::{Attempt, Io};
 pub(crate) use poll::Reactor;
 pub(crate) use source::{Origin, Way};

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use crate::blocking::Pool;
+use crate::driver::clock::Instant;
 use crate::probe;
 use crate::reactor::Reactor;
 use crate::runtime::handle::Handle;
-use crate::scheduler::Shared;
+use crate::scheduler::{Pass, Shared};
 use crate::sys::thread::JoinHandle;
 use crate::sys::{Arc, Condvar, Mutex};
+use crate::task::current;
 use crate::task::live;
 use crate::task::memory::{Home, HomeHandle};
 use crate::task::raw::TaskRef;
@@ -69,6 +71,23 @@ impl Engine {
         &self.homes[number.unwrap_or(self.workers())]
     }
 
+    /// Lets a new task in and gives its home; `None`: the runtime is ending.
+    ///
+    /// A task of this runtime's may bring in others as it likes, for its own end is awaited, and
+    /// then it is looked for others. Whoever else does passes the gate.
+    #[inline]
+    pub(crate) fn admit(&self) -> Option<(&Home, Option<Pass<'_>>)> {
+        match self.shared.this_worker() {
+            Some(number) if current::is_polling() => {
+                (!self.is_closed()).then(|| (&*self.homes[number], None))
+            }
+            number => {
+                let pass = self.shared.gate().enter()?;
+                Some((&self.homes[number.unwrap_or(self.workers())], Some(pass)))
+            }
+        }
+    }
+
     /// The unfinished tasks, in the order of their ids.
     pub(crate) fn live(&self) -> Vec<TaskRef> {
         let mut tasks = live::tasks(self.homes.iter().map(|home| &**home));
@@ -93,6 +112,10 @@ impl Engine {
         let _current = Handle::threads(engine.clone()).enter();
         let _home = Home::enter(&engine.homes[number]);
         worker.run();
+        if engine.shared.is_over() {
+            // It was left behind, and nobody else will look at the tasks it leaves.
+            engine.kill_all();
+        }
     }
 
     /// A worker's thread is about to be started.
@@ -145,13 +168,28 @@ impl Engine {
         if left > 0 {
             probe::left_behind("blocking threads", left);
         }
+        // Closures may have started tasks eagerly, and others may be about to queue one.
+        self.shared.end();
+        self.kill_all();
     }
 
     /// Asks every task to end, and waits until all have, or `grace` has passed (false).
     fn cancel_all(&self, grace: Duration) -> bool {
-        let pending = Arc::new((Mutex::new(0usize), Condvar::new()));
-        let tasks = self.live();
-        *pending.0.lock() = tasks.len();
+        let end = Instant::now() + grace;
+        loop {
+            let tasks = self.live();
+            if tasks.is_empty() {
+                return true;
+            }
+            // What they spawned before they heard of the end comes next.
+            if !Engine::cancel_and_await(tasks, end) {
+                return false;
+            }
+        }
+    }
+
+    fn cancel_and_await(tasks: Vec<TaskRef>, end: Instant) -> bool {
+        let pending = Arc::new((Mutex::new(tasks.len()), Condvar::new()));
         for task in &tasks {
             let pending = pending.clone();
             task.add_done_callback(move |_| {
@@ -163,11 +201,11 @@ impl Engine {
         drop(tasks);
         let mut count = pending.0.lock();
         while *count > 0 {
-            let (next, passed) = pending.1.wait_for(count, grace);
-            count = next;
-            if passed {
-                return *count == 0;
+            let left = end.duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
             }
+            (count, _) = pending.1.wait_for(count, left);
         }
         true
     }
@@ -187,11 +225,7 @@ impl Engine {
     /// Drops what is left where no worker runs any more. Main tasks are their threads' business.
     fn kill_all(&self) {
         loop {
-            let mut found = false;
-            while let Some(task) = self.shared.next_leftover() {
-                task.kill();
-                found = true;
-            }
+            let mut found = self.shared.kill_leftovers();
             for task in live::tasks(self.homes.iter().map(|home| &**home)) {
                 found |= task.kill();
             }

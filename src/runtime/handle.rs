@@ -11,6 +11,7 @@ use crate::driver::timers::{Timer, Timers};
 use crate::error::{Outcome, Result};
 use crate::reactor::Reactor;
 use crate::runtime::engine::Engine;
+use crate::scheduler::Pass;
 use crate::simulated::World;
 use crate::sys::{Arc, thread_local};
 use crate::task::handle::Task;
@@ -118,18 +119,20 @@ impl Handle {
         }
     }
 
+    /// Lets a new task in and gives its home; `None`: the runtime is ending.
+    #[inline]
+    pub(crate) fn admit(&self) -> Option<(&Home, Option<Pass<'_>>)> {
+        match &*self.0 {
+            Which::Threads(engine) => engine.admit(),
+            Which::Sim(world) => (!world.is_closed()).then(|| (world.home(), None)),
+        }
+    }
+
     /// This thread's home in this runtime, or the one that all other threads share.
     pub(crate) fn home(&self) -> &Home {
         match &*self.0 {
             Which::Threads(engine) => engine.home(),
             Which::Sim(world) => world.home(),
-        }
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        match &*self.0 {
-            Which::Threads(engine) => engine.is_closed(),
-            Which::Sim(world) => world.is_closed(),
         }
     }
 

@@ -146,9 +146,13 @@ impl Handle {
         F: Future<Output: Outcome<Value = T>> + Send + 'static,
         T: Send + 'static,
     {
-        let first = if self.is_closed() { First::Eager } else { First::Queued };
+        let admitted = self.admit();
+        let (home, first) = match &admitted {
+            Some((home, _)) => (*home, First::Queued),
+            None => (self.home(), First::Eager),
+        };
         // SAFETY: the future and its value are `Send` and own all they use.
-        let (runnable, task) = unsafe { raw::new(self.home(), future, location, first) };
+        let (runnable, task) = unsafe { raw::new(home, future, location, first) };
         if let Some(name) = name {
             task.set_name(name);
         }
@@ -156,6 +160,8 @@ impl Handle {
             First::Queued => runnable.queue(),
             First::Eager => runnable.refuse(),
         }
+        // Until here, the end of the runtime waits for a thread that is none of its own.
+        drop(admitted);
         // SAFETY: `task` is the reference made with it, and `T` the type of its value.
         unsafe { Task::new(task) }
     }
@@ -170,14 +176,17 @@ impl Handle {
         F: Future<Output: Outcome<Value = T>> + Send + 'static,
         T: Send + 'static,
     {
-        if self.is_closed() || !current::may_nest() {
+        let nests = current::may_nest();
+        let Some((home, pass)) = self.admit().filter(|_| nests) else {
             return self.start(future, name, location);
-        }
+        };
         // SAFETY: as in `start`.
-        let (runnable, task) = unsafe { raw::new(self.home(), future, location, First::Eager) };
+        let (runnable, task) = unsafe { raw::new(home, future, location, First::Eager) };
         if let Some(name) = name {
             task.set_name(name);
         }
+        // From here on it is one of the live, and its end is awaited.
+        drop(pass);
         runnable.run_eagerly();
         // SAFETY: as in `start`.
         unsafe { Task::new(task) }

@@ -26,13 +26,15 @@ use crate::driver::Driver;
 use crate::driver::clock::Instant;
 use crate::driver::timers::{Timer, Timers};
 use crate::sys::deque::{self, Injector};
-use crate::sys::{Arc, AtomicBool, CachePadded};
+use crate::sys::{Arc, AtomicBool, CachePadded, Ordering};
 use crate::task::{Job, Runnable, Schedule, Why, jobs};
 
 use idle::Idle;
 use queue::{Lane, Local, SURPLUS};
+use shutdown::Gate;
 use watch::Watch;
 
+pub(crate) use shutdown::Pass;
 pub(crate) use worker::Worker;
 
 /// What a scheduler is made of.
@@ -53,8 +55,11 @@ pub(crate) struct Shared {
     injector: Injector<Runnable>,
     lanes: Box<[CachePadded<Lane>]>,
     spins: bool,
+    /// Apart from what workers read all the time.
+    gate: CachePadded<Gate>,
     closed: AtomicBool,
     stopped: AtomicBool,
+    over: AtomicBool,
 }
 
 impl Shared {
@@ -72,8 +77,10 @@ impl Shared {
             injector: Injector::new(),
             lanes: deques.iter().map(lane).collect(),
             spins: config.processors > 1,
+            gate: CachePadded::new(Gate::new()),
             closed: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            over: AtomicBool::new(false),
         });
         let worker = |(index, deque)| {
             let local = Local::new(shared.address(), index, deque);
@@ -123,6 +130,10 @@ impl Shared {
     fn inject(&self, task: Runnable) {
         self.injector.push(task);
         self.wake_one();
+        // Crosses with `end`; the fence between is in `wake_one`.
+        if self.over.load(Ordering::Relaxed) {
+            self.kill_leftovers();
+        }
     }
 
     #[inline]

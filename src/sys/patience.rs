@@ -3,19 +3,22 @@
 use super::machine::{SPINS, spin_loop, thread};
 
 /// Spins first; then lets others run, because the holder may be off its core.
-pub(crate) struct Patience(u32);
+pub(crate) struct Patience {
+    spins_left: u32,
+}
 
 impl Patience {
     pub(crate) fn new() -> Self {
-        Patience(0)
+        Patience { spins_left: SPINS }
     }
 
     pub(crate) fn wait(&mut self) {
-        if self.0 < SPINS {
-            self.0 += 1;
-            spin_loop();
-        } else {
-            thread::yield_now();
+        match self.spins_left.checked_sub(1) {
+            Some(left) => {
+                self.spins_left = left;
+                spin_loop();
+            }
+            None => thread::yield_now(),
         }
     }
 }

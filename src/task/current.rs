@@ -253,6 +253,10 @@ impl Current {
             }
             owed = self.scopes(|scopes| scopes.is_owed_below(ROOT));
         }
+        if polled.is_ready() && self.scopes(|scopes| scopes.is_noted()) {
+            let remains = self.scopes(|scopes| scopes.let_go());
+            self.dispose(remains);
+        }
         match polled {
             Poll::Ready(Err(error)) if error.is_cancelled() => {
                 Verdict::Cancelled(error.into_message())

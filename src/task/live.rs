@@ -155,7 +155,7 @@ impl Cells {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn chunks(&self) -> usize {
         self.list.lock().chunks.len()
     }

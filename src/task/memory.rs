@@ -494,6 +494,6 @@ impl Local {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 #[path = "memory_tests.rs"]
 mod tests;

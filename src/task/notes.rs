@@ -137,6 +137,14 @@ impl Scopes {
         Remains { notes: [before, Note::None], waker: None, mark_back }
     }
 
+    /// The task was polled for the last time: it will not look again at what it awaited in that
+    /// poll, so what that carries comes back, too.
+    pub(crate) fn let_go(&mut self) -> Remains {
+        let note = std::mem::take(&mut self.entry(ROOT).note);
+        let mark_back = self.give_back(ROOT, note.carried());
+        Remains { notes: [note, Note::None], waker: None, mark_back }
+    }
+
     /// Returns carried requests to whoever made them. True: the task's own mark is to be set.
     pub(super) fn give_back(&mut self, holder: u32, carried: Carried) -> bool {
         if carried.scope

@@ -239,13 +239,14 @@ pub(super) fn free(header: NonNull<Header>) {
         header.report_unseen();
         (header.home, header.vtable.layout)
     };
-    // SAFETY: as above; the stage was cleared when the task ended or its handle went.
+    // SAFETY: as above; the stage was cleared when the task ended or its handle went. (Through the
+    // cells, so that the models see this thread come after all others.)
     unsafe {
-        let header = header.as_ptr();
-        std::ptr::drop_in_place(&raw mut (*header).waiter);
-        std::ptr::drop_in_place(&raw mut (*header).cold);
-        std::ptr::drop_in_place(&raw mut (*header).note);
-        std::ptr::drop_in_place(&raw mut (*header).tree);
+        let header = header.as_ref();
+        header.waiter.with_mut(|waiter| std::ptr::drop_in_place(waiter));
+        header.cold.with_mut(|cold| std::ptr::drop_in_place(cold));
+        header.note.with_mut(|note| std::ptr::drop_in_place(note));
+        header.tree.with_mut(|tree| std::ptr::drop_in_place(tree));
     }
     // SAFETY: the cell came from this home with this layout, and nothing in it is alive.
     unsafe { Home::free(home, header.cast(), layout) };

@@ -144,6 +144,12 @@ impl Scopes {
         self.tree.is_none() && self.root.flags == 0 && matches!(self.root.before, Note::None)
     }
 
+    /// The root awaits a task.
+    #[inline]
+    pub(crate) fn is_noted(&self) -> bool {
+        !matches!(self.root.note, Note::None)
+    }
+
     pub(super) fn entry(&mut self, scope: u32) -> &mut Entry {
         match (scope, &mut self.tree) {
             (ROOT, _) => &mut self.root,

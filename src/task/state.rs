@@ -305,7 +305,8 @@ impl State {
 
     /// A request that had left the running task comes back: its mark, not its count.
     pub(crate) fn take_mark_back(&self) {
-        self.0.fetch_or(CANCEL, Ordering::AcqRel);
+        // Relaxed: what belongs to the mark is this thread's, as the task is, until its poll ends.
+        self.0.fetch_or(CANCEL, Ordering::Relaxed);
     }
 
     /// The task's own scope makes a request; it is delivered by the scope, not by the mark.
@@ -396,7 +397,8 @@ impl State {
     /// Somebody looks at the error.
     pub(crate) fn see(&self) {
         if self.load() & UNSEEN != 0 {
-            self.0.fetch_and(!UNSEEN, Ordering::AcqRel);
+            // Relaxed: it is only a flag; whoever frees comes after this holder's release.
+            self.0.fetch_and(!UNSEEN, Ordering::Relaxed);
         }
     }
 

@@ -1,0 +1,195 @@
+//! However late somebody spawns or wakes a task, the task ends: never a hang, never a leak (THR-04,
+//! section 27; design 6, "Shutdown").
+//!
+//! Plain threads know nothing of the end until they meet it. Each round drops a runtime under the
+//! hands of a few of them, and then asks after every single task.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use filch::{Handle, Runtime, Task, catch_cancelled, catch_cancelled_any, yield_now};
+use futures::task::AtomicWaker;
+
+const ROUNDS: usize = 1_500;
+const SPAWNERS: usize = 3;
+/// No round takes a hundredth of this; it is for the test not to hang.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// What became of the futures of one round.
+#[derive(Default)]
+struct Tally {
+    made: AtomicUsize,
+    dropped: AtomicUsize,
+    begun: AtomicUsize,
+    cleaned: AtomicUsize,
+}
+
+/// Part of every future: counts it in and out.
+struct Counted(Arc<Tally>);
+
+impl Counted {
+    fn new(tally: &Arc<Tally>) -> Self {
+        tally.made.fetch_add(1, Ordering::Relaxed);
+        Counted(tally.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dropped.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Never ends by itself; once it has begun, it cleans up, with an await.
+async fn waits_forever(counted: Counted) {
+    counted.0.begun.fetch_add(1, Ordering::Relaxed);
+    let Err(cancelled) = catch_cancelled(std::future::pending::<()>()).await else { return };
+    yield_now().await;
+    counted.0.cleaned.fetch_add(1, Ordering::Relaxed);
+    cancelled.raise().await;
+}
+
+/// Spawns until the runtime refuses, and a little longer; then waits for every task.
+fn spawn_through_the_end(handle: &Handle, tally: &Arc<Tally>) {
+    let mut tasks: Vec<Task<()>> = Vec::new();
+    let mut refused = 0;
+    while refused < 3 {
+        let task = handle.spawn(waits_forever(Counted::new(tally)));
+        refused += usize::from(task.is_finished());
+        tasks.push(task);
+        // The end is to come soon, also where there are more threads than cores.
+        match tasks.len() {
+            0..20 => {}
+            20..40 => thread::yield_now(),
+            _ => thread::sleep(Duration::from_micros(50)),
+        }
+    }
+    for task in tasks {
+        assert!(task.wait().unwrap_err().is_cancelled());
+    }
+}
+
+/// Drops a runtime while others spawn.
+fn spawns_race_with_the_end(number: usize) {
+    let tally = Arc::new(Tally::default());
+    let runtime = Runtime::builder().workers(1 + number % 3).build().unwrap();
+    let start = Arc::new(Barrier::new(SPAWNERS + 1));
+    let spawner = |_| {
+        let (handle, tally, start) = (runtime.handle(), tally.clone(), start.clone());
+        thread::spawn(move || {
+            start.wait();
+            spawn_through_the_end(&handle, &tally);
+        })
+    };
+    let spawners: Vec<_> = (0..SPAWNERS).map(spawner).collect();
+    start.wait();
+    (0..number % 5).for_each(|_| thread::yield_now());
+    drop(runtime);
+    spawners.into_iter().for_each(|spawner| spawner.join().unwrap());
+    let read = |count: &AtomicUsize| count.load(Ordering::Acquire);
+    assert_eq!(read(&tally.made), read(&tally.dropped), "futures made, and dropped");
+    assert_eq!(read(&tally.begun), read(&tally.cleaned), "tasks begun, and cleaned up");
+}
+
+/// Takes no request for an answer. One poll for each wake, so that each can be its last.
+async fn stays(_counted: Counted, bell: Arc<AtomicWaker>) {
+    loop {
+        let listen = poll_fn(|cx| {
+            bell.register(cx.waker());
+            Poll::<()>::Pending
+        });
+        _ = catch_cancelled_any(listen).await;
+    }
+}
+
+/// Drops a runtime that gives no grace while others wake its tasks, which refuse to end.
+fn wakes_race_with_the_end(number: usize) {
+    let tally = Arc::new(Tally::default());
+    let builder = Runtime::builder().workers(1 + number % 3);
+    let runtime = builder.grace(Duration::ZERO).build().unwrap();
+    let start = Arc::new(Barrier::new(SPAWNERS + 1));
+    let waker = |_| {
+        let bell = Arc::new(AtomicWaker::new());
+        let task = runtime.handle().spawn(stays(Counted::new(&tally), bell.clone()));
+        let start = start.clone();
+        thread::spawn(move || {
+            start.wait();
+            while !task.is_finished() {
+                bell.wake();
+                thread::yield_now();
+            }
+            assert!(task.wait().unwrap_err().is_cancelled());
+        })
+    };
+    let wakers: Vec<_> = (0..SPAWNERS).map(waker).collect();
+    start.wait();
+    (0..number % 5).for_each(|_| thread::yield_now());
+    drop(runtime);
+    wakers.into_iter().for_each(|waker| waker.join().unwrap());
+    assert_eq!(tally.dropped.load(Ordering::Acquire), SPAWNERS);
+}
+
+/// Drops a runtime that gives no grace while a task blocks its worker; then that goes to sleep.
+fn worker_comes_late(number: usize) {
+    let tally = Arc::new(Tally::default());
+    let runtime = Runtime::builder().workers(2).grace(Duration::ZERO).build().unwrap();
+    let (blocks, is_blocked) = mpsc::channel();
+    let (release, is_released) = mpsc::channel::<()>();
+    let counted = Counted::new(&tally);
+    let task = runtime.handle().spawn(async move {
+        let _counted = counted;
+        blocks.send(()).unwrap();
+        is_released.recv().unwrap();
+        // Once asleep, once queued.
+        while number.is_multiple_of(2) {
+            _ = catch_cancelled(yield_now()).await;
+        }
+        _ = catch_cancelled(std::future::pending::<()>()).await;
+        std::future::pending::<()>().await;
+    });
+    is_blocked.recv().unwrap();
+    drop(runtime);
+    assert!(!task.is_finished(), "its worker was left behind");
+    release.send(()).unwrap();
+    assert!(task.wait().unwrap_err().is_cancelled());
+    assert_eq!(tally.dropped.load(Ordering::Acquire), 1);
+}
+
+/// Runs rounds on a thread of their own, so that one that hangs can be named.
+fn rounds(count: usize, round: fn(usize)) {
+    let (report, reports) = mpsc::channel();
+    let rounds = thread::spawn(move || {
+        for number in 0..count {
+            report.send(number).unwrap();
+            round(number);
+        }
+    });
+    let mut last = 0;
+    loop {
+        match reports.recv_timeout(LIMIT) {
+            Ok(number) => last = number,
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("round {last} hangs"),
+        }
+    }
+    rounds.join().unwrap();
+}
+
+#[test]
+fn spawns_that_race_with_the_end_are_all_ended() {
+    rounds(ROUNDS, spawns_race_with_the_end);
+}
+
+#[test]
+fn wakes_that_race_with_the_end_lose_no_task() {
+    rounds(ROUNDS, wakes_race_with_the_end);
+}
+
+#[test]
+fn worker_that_comes_late_ends_what_it_leaves() {
+    rounds(20, worker_comes_late);
+}
