@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::Waker;
 
+use super::Strike;
 use crate::driver::clock::{Instant, VirtualClock};
 use crate::driver::timers::{Timer, Timers};
-use super::Strike;
 use crate::sys::{Arc, AtomicBool, Mutex, Ordering};
 use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::raw::TaskRef;

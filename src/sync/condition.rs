@@ -122,6 +122,11 @@ impl Condition {
         block_on(self.wait(guard));
     }
 
+    /// Returns how many wait in line.
+    pub fn waiting(&self) -> usize {
+        self.line.lock().len()
+    }
+
     /// Notifies the first `count` of those who wait (COND-05).
     ///
     /// The lock need not be held, but a change that is made and notified under the lock is what

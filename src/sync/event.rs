@@ -119,6 +119,11 @@ impl Event {
         block_on(self.wait());
     }
 
+    /// Returns how many wait in line.
+    pub fn waiting(&self) -> usize {
+        self.line.lock().len()
+    }
+
     /// Joins the line unless the flag is set; true: it is set.
     fn set_or_join(&self, waiter: Pin<&Waiter<()>>, context: &Context<'_>) -> bool {
         let waker = context.waker().clone();

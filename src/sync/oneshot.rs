@@ -2,14 +2,14 @@
 //!
 //! One allocation that both halves point to, and one word that says whose it is:
 //!
-//! | state   | set by             | meaning                                  | who frees it         |
-//! |---------|--------------------|------------------------------------------|----------------------|
-//! | EMPTY   | new, receiver      | nothing yet; the waker is the receiver's | -                    |
-//! | WAITING | receiver           | the waker is the sender's to take        | -                    |
-//! | TAKING  | sender             | it takes the waker, and ends in a moment | -                    |
-//! | SENT    | sender, last       | the value is there                       | receiver             |
-//! | CLOSED  | sender, last       | there will be no value                   | receiver             |
-//! | GONE    | receiver, last     | nobody wants the value                   | sender               |
+//! | state   | set by         | meaning                                  | freed by |
+//! |---------|----------------|------------------------------------------|----------|
+//! | EMPTY   | new, receiver  | nothing yet; the waker is the receiver's | -        |
+//! | WAITING | receiver       | the waker is the sender's to take        | -        |
+//! | TAKING  | sender         | it takes the waker, and ends in a moment | -        |
+//! | SENT    | sender, last   | the value is there                       | receiver |
+//! | CLOSED  | sender, last   | there will be no value                   | receiver |
+//! | GONE    | receiver, last | nobody wants the value                   | sender   |
 //!
 //! So sending and receiving cost one exchange each. Whoever sets one of the last three states
 //! does not touch the allocation any more.

@@ -152,7 +152,7 @@ impl Permits {
             let queue = if line.is_empty() { 0 } else { QUEUE };
             // While QUEUE is set, only this lock's holder writes the word. Pairs with the
             // exchange in `try_acquire`.
-            self.word.store(free * ONE | queue, Ordering::Release);
+            self.word.store((free * ONE) | queue, Ordering::Release);
             return Ok(());
         }
     }

@@ -128,6 +128,11 @@ impl<T> RwLock<T> {
         block_on(self.write())
     }
 
+    /// Returns how many wait in line.
+    pub fn waiting(&self) -> usize {
+        self.permits.waiting()
+    }
+
     /// Reaches the value through the only reference there is.
     pub fn get_mut(&mut self) -> &mut T {
         // SAFETY: `&mut self`: there is no guard.

@@ -127,6 +127,11 @@ impl Semaphore {
         self.permits.would_wait(1)
     }
 
+    /// Returns how many wait in line.
+    pub fn waiting(&self) -> usize {
+        self.permits.waiting()
+    }
+
     /// Returns how many permits are free.
     #[doc(alias = "available_permits")]
     pub fn available(&self) -> usize {
@@ -278,6 +283,11 @@ impl BoundedSemaphore {
     #[doc(alias = "locked")]
     pub fn is_locked(&self) -> bool {
         self.permits.would_wait(1)
+    }
+
+    /// Returns how many wait in line.
+    pub fn waiting(&self) -> usize {
+        self.permits.waiting()
     }
 
     /// Returns how many permits are free.
