@@ -289,7 +289,9 @@ fn plain_threads_stand_in_the_same_line() {
         }
     })
     .unwrap();
-    threads.map(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
     assert_eq!(*lock.lock_blocking(), 4_000);
 }
 
@@ -417,7 +419,9 @@ fn plain_threads_wait_for_events() {
         async move { event.set() }
     })
     .unwrap();
-    threads.map(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
 }
 
 #[test]
