@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use super::common::explore;
+use super::common::{explore, explore_at_most};
 use crate::sync::{BoundedSemaphore, Lock, Semaphore};
 use crate::sys::{Arc, block_on, thread};
 
@@ -20,7 +20,7 @@ fn poll_once_and_drop<F: Future>(future: F) -> bool {
 /// returns with `Relaxed`, or if `take_or_join` joins without setting QUEUE.
 #[test]
 fn three_take_the_lock_in_turn() {
-    explore(|| {
+    explore_at_most(2, || {
         let lock = Arc::new(Lock::new(0));
         let add = |lock: Arc<Lock<u32>>| block_on(async { *lock.lock().await += 1 });
         let others: Vec<_> = (0..2)
