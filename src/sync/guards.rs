@@ -244,6 +244,15 @@ macro_rules! show_the_value {
                 fmt::Debug::fmt(&**self, f)
             }
         }
+
+        impl<$($parameter,)+> fmt::Display for $guard<$($parameter),+>
+        where
+            $value: fmt::Display,
+        {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&**self, f)
+            }
+        }
     )* };
 }
 

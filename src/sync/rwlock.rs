@@ -227,6 +227,15 @@ macro_rules! guard {
                 fmt::Debug::fmt(&**self, f)
             }
         }
+
+        impl<$($parameter),+> fmt::Display for $guard<$($parameter),+>
+        where
+            T: fmt::Display,
+        {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&**self, f)
+            }
+        }
     };
 }
 

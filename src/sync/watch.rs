@@ -1,25 +1,33 @@
 //! A channel that keeps the latest value only.
 //!
-//! The value has a version; a receiver remembers which one it has seen.
+//! The value has a version; a receiver remembers which one it has seen. Who looks gets a share of
+//! the value as it is, so nobody who looks holds anybody up, and a value that is looked at is not
+//! changed: the next one takes its place.
 
 use std::fmt;
-use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
 use crate::sync::block::block_on;
-use crate::sys::{Arc, Mutex, MutexGuard};
+use crate::sys::{Arc, Mutex};
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
 #[derive(Debug)]
 struct Shared<T> {
-    value: T,
+    value: Arc<T>,
     version: u64,
     senders: usize,
     receivers: usize,
     line: WaitList<()>,
+}
+
+impl<T> Shared<T> {
+    fn has_changed(&mut self, wakers: &mut Wakers) {
+        self.version += 1;
+        self.line.wake_all(wakers);
+    }
 }
 
 /// Makes a channel that holds `value` until another one is sent.
@@ -34,13 +42,14 @@ struct Shared<T> {
 ///     sender.send("running");
 ///     sender.send("stopping");
 ///     receiver.changed().await?;
-///     assert_eq!(*receiver.borrow(), "stopping");
+///     assert_eq!(*receiver.latest(), "stopping");
 ///     Ok(())
 /// })
 /// .unwrap();
 /// ```
 pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
     let line = WaitList::new();
+    let value = Arc::new(value);
     let shared = Shared { value, version: 0, senders: 1, receivers: 1, line };
     let shared = Arc::new(Mutex::new(shared));
     (Sender { shared: shared.clone() }, Receiver { shared, seen: 0 })
@@ -70,59 +79,57 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-/// A look at the value, which cannot be changed meanwhile: keep it short, and ask the channel
-/// nothing else.
-#[derive(Debug)]
-pub struct Ref<'a, T> {
-    shared: MutexGuard<'a, Shared<T>>,
-}
-
-impl<T> Deref for Ref<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.shared.value
-    }
-}
-
 impl<T> Sender<T> {
-    /// Sets the value and tells all receivers; the one before comes back. There need not be any
-    /// receiver.
-    pub fn send(&self, value: T) -> T {
-        let mut old = value;
-        self.modify(|value| std::mem::swap(value, &mut old));
-        old
+    /// Sets the value and tells all receivers, of which there may be none.
+    pub fn send(&self, value: T) {
+        let value = Arc::new(value);
+        let mut wakers = Wakers::new();
+        let mut shared = self.shared.lock();
+        let old = std::mem::replace(&mut shared.value, value);
+        shared.has_changed(&mut wakers);
+        drop(shared);
+        wakers.wake();
+        drop(old);
     }
 
-    /// Changes the value in place and tells all receivers.
+    /// Changes the value in place, or a clone of it if somebody looks at it, and tells all
+    /// receivers.
     ///
     /// The channel is locked meanwhile: `change` must not use it.
-    pub fn modify(&self, change: impl FnOnce(&mut T)) {
+    pub fn modify(&self, change: impl FnOnce(&mut T))
+    where
+        T: Clone,
+    {
         self.modify_if(|value| {
             change(value);
             true
         });
     }
 
-    /// Changes the value in place and tells all receivers, if `change` says that it did.
-    ///
-    /// The channel is locked meanwhile: `change` must not use it.
-    pub fn modify_if(&self, change: impl FnOnce(&mut T) -> bool) -> bool {
+    /// As [`modify`](Sender::modify), but tells receivers only if `change` says that it did.
+    pub fn modify_if(&self, change: impl FnOnce(&mut T) -> bool) -> bool
+    where
+        T: Clone,
+    {
         let mut wakers = Wakers::new();
         let mut shared = self.shared.lock();
-        let changed = change(&mut shared.value);
+        if Arc::get_mut(&mut shared.value).is_none() {
+            shared.value = Arc::new(T::clone(&shared.value));
+        }
+        let value = Arc::get_mut(&mut shared.value).expect("nobody has a share of it");
+        let changed = change(value);
         if changed {
-            shared.version += 1;
-            shared.line.wake_all(&mut wakers);
+            shared.has_changed(&mut wakers);
         }
         drop(shared);
         wakers.wake();
         changed
     }
 
-    /// Looks at the value.
-    pub fn borrow(&self) -> Ref<'_, T> {
-        Ref { shared: self.shared.lock() }
+    /// Looks at the value as it is now.
+    #[doc(alias = "borrow")]
+    pub fn latest(&self) -> Arc<T> {
+        self.shared.lock().value.clone()
     }
 
     /// Makes another receiver, which has seen the present value.
@@ -139,24 +146,18 @@ impl<T> Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Looks at the value; it counts as seen or not as before.
-    pub fn borrow(&self) -> Ref<'_, T> {
-        Ref { shared: self.shared.lock() }
+    /// Looks at the value as it is now; it counts as seen or not as before.
+    #[doc(alias = "borrow")]
+    pub fn latest(&self) -> Arc<T> {
+        self.shared.lock().value.clone()
     }
 
-    /// Looks at the value, which counts as seen from now on.
-    pub fn borrow_and_update(&mut self) -> Ref<'_, T> {
+    /// Looks at the value as it is now, which counts as seen from then on.
+    #[doc(alias = "borrow_and_update")]
+    pub fn see(&mut self) -> Arc<T> {
         let shared = self.shared.lock();
         self.seen = shared.version;
-        Ref { shared }
-    }
-
-    /// Clones the value, which counts as seen from now on.
-    pub fn get(&mut self) -> T
-    where
-        T: Clone,
-    {
-        self.borrow_and_update().clone()
+        shared.value.clone()
     }
 
     /// Returns whether there is a value that it has not seen.
@@ -183,20 +184,25 @@ impl<T> Receiver<T> {
         Changed { receiver: self, waiter: Waiter::new(()) }.await
     }
 
-    /// Waits until the value is as wanted; at once if it is.
-    ///
-    /// The channel is locked while `is_wanted` looks: it must not use it.
+    /// Waits until the value is as wanted, and gives it; at once if it is.
     ///
     /// # Errors
     /// [`Closed`], if all senders are gone before.
     ///
     /// # Cancellation
     /// Has no effect on anything but what counts as seen.
-    pub async fn wait_for(&mut self, mut is_wanted: impl FnMut(&T) -> bool) -> Result<(), Closed> {
-        while !is_wanted(&self.borrow_and_update()) {
+    pub async fn wait_for(
+        &mut self,
+        mut is_wanted: impl FnMut(&T) -> bool,
+    ) -> Result<Arc<T>, Closed> {
+        loop {
+            let value = self.see();
+            if is_wanted(&value) {
+                return Ok(value);
+            }
+            drop(value);
             self.changed().await?;
         }
-        Ok(())
     }
 
     /// As [`changed`](Receiver::changed), blocking this plain thread.
@@ -290,12 +296,12 @@ impl<T> Future for Changed<'_, T> {
 
 impl<T: fmt::Debug> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("value", &*self.borrow()).finish()
+        f.debug_struct("Sender").field("value", &*self.latest()).finish()
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver").field("value", &*self.borrow()).finish()
+        f.debug_struct("Receiver").field("value", &*self.latest()).finish()
     }
 }
