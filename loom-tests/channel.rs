@@ -1,10 +1,6 @@
 //! Queues: every item is got once, whoever goes away.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
-
-use super::common::explore;
+use super::common::{explore, poll_once_and_drop};
 use crate::sync::Queue;
 use crate::sys::{Arc, block_on, thread};
 
@@ -16,16 +12,7 @@ fn one_who_gives_up_leaves_the_item_to_others() {
         let queue = Arc::new(Queue::unbounded());
         let fickle = thread::spawn({
             let queue = queue.clone();
-            move || {
-                block_on(async {
-                    let mut get = pin!(queue.get());
-                    poll_fn(|context| match get.as_mut().poll(context) {
-                        Poll::Ready(item) => Poll::Ready(item.ok()),
-                        Poll::Pending => Poll::Ready(None),
-                    })
-                    .await
-                })
-            }
+            move || poll_once_and_drop(queue.get()).is_some()
         });
         let patient = thread::spawn({
             let queue = queue.clone();
@@ -33,10 +20,10 @@ fn one_who_gives_up_leaves_the_item_to_others() {
         });
         queue.try_put(1).unwrap();
         let got = fickle.join().unwrap();
-        if got.is_some() {
+        if got {
             queue.shutdown();
         }
-        assert_eq!(got.is_some(), patient.join().unwrap().is_none());
+        assert_eq!(got, patient.join().unwrap().is_none());
     });
 }
 

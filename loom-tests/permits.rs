@@ -1,20 +1,8 @@
 //! Permits, and so locks and semaphores: never two owners, no promise lost by one who goes away.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
-
-use super::common::{explore, explore_at_most};
+use super::common::{explore, explore_at_most, poll_once_and_drop};
 use crate::sync::{BoundedSemaphore, Lock, Semaphore};
 use crate::sys::{Arc, block_on, thread};
-
-/// Polls once and gives up, wherever that leaves it; true: it was ready.
-fn poll_once_and_drop<F: Future>(future: F) -> bool {
-    block_on(async {
-        let mut future = pin!(future);
-        poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_ready())).await
-    })
-}
 
 /// Three add to one number. Breaks if `try_acquire` takes with `Relaxed`, if `release_within`
 /// returns with `Relaxed`, or if `take_or_join` joins without setting QUEUE.
@@ -47,7 +35,7 @@ fn one_who_goes_away_hands_the_lock_on() {
         let held = block_on(Lock::lock_owned(&lock));
         let fickle = thread::spawn({
             let lock = lock.clone();
-            move || poll_once_and_drop(lock.lock())
+            move || drop(poll_once_and_drop(lock.lock()))
         });
         let patient = thread::spawn({
             let lock = lock.clone();
@@ -68,7 +56,7 @@ fn those_behind_one_who_leaves_are_served() {
         let semaphore = Arc::new(Semaphore::new(1));
         let greedy = thread::spawn({
             let semaphore = semaphore.clone();
-            move || poll_once_and_drop(semaphore.acquire_many(2))
+            move || poll_once_and_drop(semaphore.acquire_many(2)).is_some()
         });
         let modest = thread::spawn({
             let semaphore = semaphore.clone();

@@ -9,6 +9,7 @@
 //!
 //! One who is released leaves when he runs; how it ended for him is decided then, so a reset in
 //! between still reaches him (BAR-06). Newcomers stay outside while it drains or resets.
+//! Model: `loom-tests/latest.rs`.
 
 use std::fmt;
 use std::pin::Pin;

@@ -4,6 +4,7 @@
 //! it yet; the last of them takes it out, the others get clones. A receiver is a position.
 //!
 //! Invariant: a value that nobody has to get any more is the oldest one, and is taken out at once.
+//! Model: `loom-tests/latest.rs`.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -3,6 +3,7 @@
 //! The value has a version; a receiver remembers which one it has seen. Who looks gets a share of
 //! the value as it is, so nobody who looks holds anybody up, and a value that is looked at is not
 //! changed: the next one takes its place.
+//! Model: `loom-tests/latest.rs`.
 
 use std::fmt;
 use std::pin::Pin;
