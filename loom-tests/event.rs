@@ -40,7 +40,9 @@ fn one_who_goes_away_does_not_take_the_event_along() {
         let event = Arc::new(Event::new());
         let fickle = thread::spawn({
             let event = event.clone();
-            move || drop(poll_once_and_drop(event.wait()))
+            move || {
+                poll_once_and_drop(event.wait());
+            }
         });
         let patient = thread::spawn({
             let event = event.clone();
