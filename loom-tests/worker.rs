@@ -16,13 +16,17 @@ use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::raw::{self, First};
 
 /// A permit per worker, and no outside world.
-struct Seats(Vec<(Mutex<bool>, Condvar)>);
+struct Seats {
+    permits: Vec<(Mutex<bool>, Condvar)>,
+    waits: Steps,
+}
 
 impl Driver for Seats {
     fn poll(&self, _instance: usize) {}
 
     fn wait(&self, instance: usize, _limit: Option<Duration>) {
-        let (permit, bell) = &self.0[instance];
+        self.waits.step();
+        let (permit, bell) = &self.permits[instance];
         let mut permit = permit.lock();
         while !*permit {
             permit = bell.wait(permit);
@@ -31,7 +35,7 @@ impl Driver for Seats {
     }
 
     fn notify(&self, instance: usize) {
-        let (permit, bell) = &self.0[instance];
+        let (permit, bell) = &self.permits[instance];
         *permit.lock() = true;
         bell.notify_one();
     }
@@ -42,15 +46,22 @@ struct Rig {
     shared: Arc<Shared>,
     home: HomeHandle,
     threads: Vec<thread::JoinHandle<()>>,
+    /// Tasks that have run.
     done: Steps,
+    /// Workers that have gone to sleep.
+    waits: Steps,
     _clock: VirtualClock,
 }
 
-/// How many tasks have run, and a bell.
+/// How many steps have been taken, and a bell.
 #[derive(Clone)]
 struct Steps(Arc<(Mutex<usize>, Condvar)>);
 
 impl Steps {
+    fn new() -> Steps {
+        Steps(Arc::new((Mutex::new(0), Condvar::new())))
+    }
+
     fn step(&self) {
         *self.0.0.lock() += 1;
         self.0.1.notify_all();
@@ -67,15 +78,16 @@ impl Steps {
 impl Rig {
     fn new(workers: usize) -> Rig {
         let clock = VirtualClock::enter();
-        let seats = (0..workers).map(|_| (Mutex::new(false), Condvar::new())).collect();
+        let waits = Steps::new();
+        let permits = (0..workers).map(|_| (Mutex::new(false), Condvar::new())).collect();
+        let seats = Seats { permits, waits: waits.clone() };
         // With one processor nobody spins.
-        let config = Config { driver: Box::new(Seats(seats)), workers, processors: 1 };
+        let config = Config { driver: Box::new(seats), workers, processors: 1 };
         let (shared, workers) = Shared::new(config);
         let home = Home::new_with_own_numbers(Box::new(shared.clone()), Kind::Shared);
         let threads = workers.into_iter().map(|worker| thread::spawn(move || worker.run()));
         let threads = threads.collect();
-        let done = Steps(Arc::new((Mutex::new(0), Condvar::new())));
-        Rig { shared, home, threads, done, _clock: clock }
+        Rig { shared, home, threads, done: Steps::new(), waits, _clock: clock }
     }
 
     fn spawn<F>(&self, future: F)
@@ -124,15 +136,36 @@ fn two_workers_run_what_is_injected() {
     });
 }
 
-/// A task that blocks until another has run, as it should not: the second worker is woken for what
-/// came from outside, by whoever pushes it or by the one that finds the first. Breaks if
-/// `Turn::found` does not look once more, or if `work` goes on as the searcher with its task.
+/// A task blocks until the next one has run, as it should not: the second worker is woken for that
+/// by the first, which found both. Breaks if `Turn::found` does not look once more.
 #[test]
-fn a_blocked_worker_does_not_keep_what_was_injected() {
-    explore_at_most(1, || {
+fn a_blocked_worker_does_not_keep_what_it_found() {
+    explore_at_most(0, || {
         let rig = Rig::new(2);
+        rig.waits.wait_for(2);
         let done = rig.done.clone();
         rig.spawn(async move { done.wait_for(1) });
+        rig.spawn_step();
+        rig.end(1);
+    });
+}
+
+/// The same, but the next one comes when the first runs: whoever brings it wakes the second worker.
+/// Breaks if `work` goes on as the searcher with its task.
+#[test]
+fn a_blocked_worker_does_not_keep_others_asleep() {
+    explore_at_most(0, || {
+        let rig = Rig::new(2);
+        rig.waits.wait_for(2);
+        let (begun, done) = (Steps::new(), rig.done.clone());
+        rig.spawn({
+            let begun = begun.clone();
+            async move {
+                begun.step();
+                done.wait_for(1);
+            }
+        });
+        begun.wait_for(1);
         rig.spawn_step();
         rig.end(1);
     });

@@ -5,9 +5,10 @@ mod common;
 
 use std::future::pending;
 
-use common::{Log, ms, seconds};
+use common::{Boom, Log, ms, seconds};
+use filch::net::{TcpListener, TcpStream};
 use filch::time::Instant;
-use filch::{Result, TaskBuilder, sim, sleep, spawn};
+use filch::{Result, TaskBuilder, sim, sleep, spawn, to_thread, yield_now};
 
 #[test]
 fn program_that_can_neither_run_nor_wait_says_who_waits_for_what() {
@@ -103,4 +104,120 @@ fn value_of_main_comes_out_and_what_is_left_is_cancelled() -> Result<()> {
     assert_eq!(value, 42);
     assert_eq!(log.lines(), ["cleaned up"]);
     Ok(())
+}
+
+/// What three clients of one server see on a bad network, and when.
+fn trace(seed: u64) -> Vec<String> {
+    let log = Log::new();
+    let seen = log.clone();
+    let main = async move {
+        let begin = Instant::now();
+        sim::host("server").spawn(serve()).detach();
+        let clients = ["a", "b", "c"].map(|name| {
+            let log = seen.clone();
+            sim::host(name).spawn(async move {
+                let stream = TcpStream::connect("server:80").await?;
+                log.add(format!("{name} {:?} {:?}", stream.local_addr()?, begin.elapsed()));
+                for byte in 0..20 {
+                    stream.write_all(&[byte; 100]).await?;
+                    let count = stream.read(&mut [0; 100]).await?;
+                    let number = to_thread(move || count + 1).await? - 1;
+                    log.add(format!("{name} {byte} {number} {:?}", begin.elapsed()));
+                }
+                Ok(())
+            })
+        });
+        for client in clients {
+            client.await?;
+        }
+        Ok(())
+    };
+    sim::Builder::new().seed(seed).loss(0.1).run(main).unwrap();
+    log.lines()
+}
+
+async fn serve() -> Result<()> {
+    let listener = TcpListener::bind("0.0.0.0:80").await?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        spawn(async move { Ok(futures::io::copy(&stream, &mut &stream).await?) }).detach();
+    }
+}
+
+#[test]
+fn a_seed_repeats_its_run_and_others_differ() {
+    let traces: Vec<_> = (0..10).map(trace).collect();
+    for (seed, first) in (0..).zip(&traces) {
+        assert_eq!(first.len(), 63);
+        assert_eq!(*first, trace(seed));
+    }
+    let mut different = traces.clone();
+    different.sort();
+    different.dedup();
+    assert_eq!(different.len(), traces.len());
+}
+
+#[test]
+#[should_panic(expected = "with seed 4: the order was swapped")]
+fn a_check_names_the_seed_that_fails() {
+    let mut runs = 0;
+    sim::check(0.., || {
+        let fails = runs == 4;
+        runs += 1;
+        async move { if fails { Err(Boom("the order was swapped").into()) } else { Ok(()) } }
+    });
+}
+
+#[test]
+fn a_run_that_will_not_end_can_be_limited() {
+    let spinning = async {
+        loop {
+            yield_now().await;
+        }
+        #[expect(unreachable_code, reason = "it says what the block would end with")]
+        Ok(())
+    };
+    let error = sim::Builder::new().turn_limit(1000).run(spinning).unwrap_err();
+    assert!(error.is::<sim::LimitReached>());
+    assert!(error.to_string().starts_with("the simulation has reached its limit\n  main ("));
+
+    let log = Log::new();
+    let guard = log.on_drop("dropped");
+    let waiting = async {
+        let _guard = guard;
+        TaskBuilder::new().name("other").spawn(pending::<()>()).detach();
+        loop {
+            sleep(seconds(1)).await;
+        }
+        #[expect(unreachable_code, reason = "it says what the block would end with")]
+        Ok(())
+    };
+    let error = sim::Builder::new().time_limit(seconds(60)).run(waiting).unwrap_err();
+    assert!(error.is::<sim::LimitReached>() && !error.is_deadlock());
+    assert!(error.to_string().contains("other (tests/simulation.rs"));
+    assert_eq!(log.lines(), ["dropped"]);
+    // Just in time is in time.
+    let sleeping = async { sleep(seconds(60)).await };
+    sim::Builder::new().time_limit(seconds(60)).run(sleeping).unwrap();
+}
+
+#[test]
+#[should_panic(expected = "this is no simulation")]
+fn real_threads_have_no_simulated_hosts() {
+    let error = filch::run(async {
+        sim::host("server");
+        Ok(())
+    });
+    let _ = error.unwrap_err().resume_panic();
+}
+
+#[test]
+#[should_panic(expected = "no simulated host is named sevrer")]
+fn a_name_that_is_mistyped_is_noticed() {
+    let error = sim::run(0, async {
+        sim::host("server");
+        sim::net().partition("main", "sevrer");
+        Ok(())
+    });
+    let _ = error.unwrap_err().resume_panic();
 }

@@ -1,4 +1,4 @@
-//! What TCP streams and listeners promise, on real sockets.
+//! What TCP streams and listeners promise, on real sockets and in the simulation.
 //!
 //! No test waits for time: where something must not have happened yet, a future is polled once.
 
@@ -14,7 +14,7 @@ use std::time::Duration;
 use filch::net::{TcpListener, TcpStream, lookup_host};
 use filch::{Result, spawn};
 use futures::{AsyncReadExt, poll};
-use sockets::{ANY_PORT, pair, pattern};
+use sockets::{ANY_PORT, everywhere, pair, pattern};
 
 /// An address nobody listens on.
 async fn nobody() -> Result<SocketAddr> {
@@ -23,7 +23,7 @@ async fn nobody() -> Result<SocketAddr> {
 
 #[test]
 fn bytes_come_back() {
-    filch::run(async {
+    everywhere(async || {
         let (ours, theirs) = pair().await?;
         let server = spawn(async move {
             let mut buffer = [0; 64];
@@ -44,13 +44,12 @@ fn bytes_come_back() {
         }
         drop(ours);
         server.await
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn many_bytes_pass_in_both_directions_at_once() {
-    filch::run(async {
+    everywhere(async || {
         let (ours, theirs) = pair().await?;
         let bytes = Arc::new(pattern(4 << 20));
         let mut tasks = Vec::new();
@@ -70,13 +69,12 @@ fn many_bytes_pass_in_both_directions_at_once() {
             task.await?;
         }
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn each_of_many_readers_gets_a_byte() {
-    filch::run(async {
+    everywhere(async || {
         let (ours, theirs) = pair().await?;
         let ours = Arc::new(ours);
         let read_one = |ours: Arc<TcpStream>| async move {
@@ -95,13 +93,12 @@ fn each_of_many_readers_gets_a_byte() {
         }
         assert_eq!(sum, (0..50).sum());
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn each_of_many_accepting_tasks_gets_a_connection() {
-    filch::run(async {
+    everywhere(async || {
         let listener = Arc::new(TcpListener::bind(ANY_PORT).await?);
         let accept = |listener: Arc<TcpListener>| async move { Ok(listener.accept().await?.1) };
         let accepting: Vec<_> = (0..20).map(|_| spawn(accept(listener.clone()))).collect();
@@ -118,13 +115,12 @@ fn each_of_many_accepting_tasks_gets_a_connection() {
         addresses.sort();
         assert_eq!(peers, addresses);
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn a_reset_by_the_peer_is_an_error() {
-    filch::run(async {
+    everywhere(async || {
         let (ours, theirs) = pair().await?;
         let waiting = spawn(async move { Ok(ours.read(&mut [0; 8]).await.map_err(|e| e.kind())) });
         filch::yield_now().await;
@@ -132,13 +128,12 @@ fn a_reset_by_the_peer_is_an_error() {
         drop(theirs);
         assert_eq!(waiting.await?, Err(ErrorKind::ConnectionReset));
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn one_direction_ends_and_the_other_goes_on() {
-    filch::run(async {
+    everywhere(async || {
         let (ours, theirs) = pair().await?;
         ours.write_all(b"question").await?;
         ours.shutdown(Shutdown::Write)?;
@@ -151,13 +146,12 @@ fn one_direction_ends_and_the_other_goes_on() {
         (&ours).read_to_end(&mut answer).await?;
         assert_eq!(answer, b"answer");
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn a_reader_goes_on_when_its_stream_is_shut_down_here() {
-    filch::run(async {
+    everywhere(async || {
         let (ours, _theirs) = pair().await?;
         let ours = Arc::new(ours);
         let reading = ours.clone();
@@ -166,24 +160,22 @@ fn a_reader_goes_on_when_its_stream_is_shut_down_here() {
         ours.shutdown(Shutdown::Both)?;
         assert_eq!(reader.await?, 0);
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn an_address_in_use_is_an_error() {
-    filch::run(async {
+    everywhere(async || {
         let listener = TcpListener::bind(ANY_PORT).await?;
         let again = TcpListener::bind(listener.local_addr()?).await;
         assert_eq!(again.unwrap_err().kind(), ErrorKind::AddrInUse);
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn an_address_is_free_again_when_its_listener_is_gone() {
-    filch::run(async {
+    everywhere(async || {
         let listener = TcpListener::bind(ANY_PORT).await?;
         let address = listener.local_addr()?;
         let ours = TcpStream::connect(address).await?;
@@ -191,23 +183,21 @@ fn an_address_is_free_again_when_its_listener_is_gone() {
         drop((theirs, ours, listener));
         TcpListener::bind(address).await?;
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn a_refused_connection_is_an_error() {
-    filch::run(async {
+    everywhere(async || {
         let refused = TcpStream::connect(nobody().await?).await;
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionRefused);
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn addresses_are_tried_in_order() {
-    filch::run(async {
+    everywhere(async || {
         let listener = TcpListener::bind(ANY_PORT).await?;
         let good = listener.local_addr()?;
         let stream = TcpStream::connect([nobody().await?, good]).await?;
@@ -218,39 +208,36 @@ fn addresses_are_tried_in_order() {
         let second = TcpListener::bind([good, ANY_PORT]).await?;
         assert_ne!(second.local_addr()?, good);
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn several_different_failures_become_one_error_that_names_them() {
-    filch::run(async {
+    everywhere(async || {
         let elsewhere = SocketAddr::from(([203, 0, 113, 1], 0));
         let taken = TcpListener::bind(ANY_PORT).await?;
         let error = TcpListener::bind([elsewhere, taken.local_addr()?]).await.unwrap_err();
         let text = error.to_string().to_lowercase();
         assert!(text.contains("in use") && text.contains("assign"), "{text}");
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn a_name_is_looked_up() {
-    filch::run(async {
+    everywhere(async || {
         let listener = TcpListener::bind(ANY_PORT).await?;
         let port = listener.local_addr()?.port();
         TcpStream::connect(("localhost", port)).await?;
         assert!(lookup_host(format!("localhost:{port}")).await?.count() > 0);
         assert!(lookup_host("no port").await.is_err());
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn several_buffers_are_written_and_read_at_once() {
-    filch::run(async {
+    everywhere(async || {
         let (ours, theirs) = pair().await?;
         let parts = [IoSlice::new(b"one "), IoSlice::new(b"two "), IoSlice::new(b"three")];
         assert_eq!(ours.write_vectored(&parts).await?, 13);
@@ -259,13 +246,12 @@ fn several_buffers_are_written_and_read_at_once() {
         assert_eq!(theirs.read_vectored(&mut buffers).await?, 13);
         assert_eq!((&head, &tail), (b"one ", b"two three"));
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn peeking_takes_nothing() {
-    filch::run(async {
+    everywhere(async || {
         let (ours, theirs) = pair().await?;
         ours.write_all(b"here").await?;
         let mut buffer = [0; 8];
@@ -275,13 +261,12 @@ fn peeking_takes_nothing() {
         assert_eq!(theirs.read(&mut buffer).await?, 4);
         assert_eq!(&buffer[..4], b"here");
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn trying_never_waits() {
-    filch::run(async {
+    everywhere(async || {
         let (ours, theirs) = pair().await?;
         let mut buffer = [0; 8];
         assert_eq!(theirs.try_read(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
@@ -295,13 +280,12 @@ fn trying_never_waits() {
         };
         assert_eq!(&buffer[..count], b"now");
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn a_full_stream_is_writable_again_when_the_peer_reads() {
-    filch::run(async {
+    everywhere(async || {
         let (ours, theirs) = pair().await?;
         let block = vec![0; 1 << 20];
         let mut sent = 0;
@@ -318,13 +302,12 @@ fn a_full_stream_is_writable_again_when_the_peer_reads() {
         });
         ours.write_all(b"one more").await?;
         reader.await
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn a_dropped_read_takes_nothing() {
-    filch::run(async {
+    everywhere(async || {
         let (ours, theirs) = pair().await?;
         let mut buffer = [0; 8];
         {
@@ -335,13 +318,12 @@ fn a_dropped_read_takes_nothing() {
         assert_eq!(theirs.read(&mut buffer).await?, 4);
         assert_eq!(&buffer[..4], b"kept");
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn a_cancelled_reader_leaves_the_stream_to_others() {
-    filch::run(async {
+    everywhere(async || {
         let (ours, theirs) = pair().await?;
         let theirs = Arc::new(theirs);
         let reading = theirs.clone();
@@ -353,20 +335,18 @@ fn a_cancelled_reader_leaves_the_stream_to_others() {
         let mut buffer = [0; 8];
         assert_eq!(theirs.read(&mut buffer).await?, 4);
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn a_cancelled_accept_leaves_the_listener_usable() {
-    filch::run(async {
+    everywhere(async || {
         let listener = TcpListener::bind(ANY_PORT).await?;
         assert!(poll!(pin!(listener.accept())).is_pending());
         let _ours = TcpStream::connect(listener.local_addr()?).await?;
         listener.accept().await?;
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
@@ -405,12 +385,14 @@ fn a_socket_outlives_its_runtime_as_an_error() {
 }
 
 #[test]
-fn a_simulation_has_no_sockets() {
+fn a_simulation_has_no_sockets_of_the_system() {
     filch::sim::run(0, async {
-        let error = TcpStream::connect(ANY_PORT).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        let error = TcpListener::bind("localhost:80").await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let listener = TcpListener::bind(ANY_PORT).await?;
+        let ours = TcpStream::connect(listener.local_addr()?).await?;
+        assert_eq!(ours.into_std().unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(listener.into_std().unwrap_err().kind(), ErrorKind::Unsupported);
+        let theirs = TcpListener::from_std(std::net::TcpListener::bind(ANY_PORT)?);
+        assert_eq!(theirs.unwrap_err().kind(), ErrorKind::Unsupported);
         Ok(())
     })
     .unwrap();

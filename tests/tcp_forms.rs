@@ -11,11 +11,11 @@ use std::time::Duration;
 use filch::net::{ReuniteError, TcpListener, TcpStream};
 use filch::spawn;
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt, poll};
-use sockets::{ANY_PORT, pair, pattern};
+use sockets::{ANY_PORT, everywhere, pair, pattern};
 
 #[test]
 fn halves_come_together_again_only_with_their_own() {
-    filch::run(async {
+    everywhere(async || {
         let (ours, theirs) = pair().await?;
         let (our_read, our_write) = ours.into_split();
         let (their_read, their_write) = theirs.into_split();
@@ -25,13 +25,12 @@ fn halves_come_together_again_only_with_their_own() {
         ours.write_all(b"whole").await?;
         theirs.read_exact(&mut [0; 5]).await?;
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn borrowed_halves_read_and_write_side_by_side() {
-    filch::run(async {
+    everywhere(async || {
         let (mut ours, theirs) = pair().await?;
         let echo = spawn(async move { Ok(futures::io::copy(&theirs, &mut &theirs).await?) });
         let bytes = pattern(1 << 20);
@@ -46,13 +45,12 @@ fn borrowed_halves_read_and_write_side_by_side() {
         ours.shutdown(Shutdown::Write)?;
         assert_eq!(echo.await?, bytes.len() as u64);
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn dropping_the_writing_half_ends_its_direction() {
-    filch::run(async {
+    everywhere(async || {
         let (ours, theirs) = pair().await?;
         let (_read, mut write) = ours.into_split();
         write.write_all(b"all").await?;
@@ -61,13 +59,12 @@ fn dropping_the_writing_half_ends_its_direction() {
         (&theirs).read_to_end(&mut came).await?;
         assert_eq!(came, b"all");
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn the_traits_of_the_ecosystem_work_by_value_and_by_reference() {
-    filch::run(async {
+    everywhere(async || {
         let (mut ours, theirs) = pair().await?;
         AsyncWriteExt::write_all(&mut ours, b"by value").await?;
         ours.flush().await?;
@@ -80,13 +77,12 @@ fn the_traits_of_the_ecosystem_work_by_value_and_by_reference() {
         ours.read_to_string(&mut text).await?;
         assert_eq!(text, "by reference");
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn incoming_connections_are_a_stream() {
-    filch::run(async {
+    everywhere(async || {
         let listener = TcpListener::bind(ANY_PORT).await?;
         let address = listener.local_addr()?;
         let clients = spawn(async move {
@@ -101,13 +97,12 @@ fn incoming_connections_are_a_stream() {
         }
         assert!(poll!(incoming.next()).is_pending());
         clients.await
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn options_are_kept_and_small_writes_are_not_delayed() {
-    filch::run(async {
+    everywhere(async || {
         let (ours, theirs) = pair().await?;
         assert!(ours.nodelay()? && theirs.nodelay()?);
         ours.set_nodelay(false)?;
@@ -119,8 +114,7 @@ fn options_are_kept_and_small_writes_are_not_delayed() {
         ours.set_linger(None)?;
         assert!(ours.take_error()?.is_none());
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 #[test]

@@ -2,13 +2,16 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use common::{Boom, in_any_order, me, seconds};
+use common::{Boom, Log, in_any_order, me, seconds, simulate};
 use filch::{Result, Runtime, sleep, spawn, to_thread};
 use futures::future::join_all;
+use futures::poll;
 
 fn runtime() -> Runtime {
     Runtime::builder().workers(2).build().unwrap()
@@ -190,11 +193,58 @@ fn submitting_thread_that_gives_up_cancels_the_task() {
 }
 
 #[test]
-fn closures_of_a_simulation_run_inline() {
-    // THR-01, design 4
-    in_any_order(async || {
+fn closures_of_a_simulation_have_turns_of_their_own() {
+    // THR-01, THR-09, design 4: on the one thread, behind what is ready, and in no task
+    let log = Log::new();
+    let seen = log.clone();
+    simulate(async move {
         let here = thread::current().id();
-        assert_eq!(to_thread(move || thread::current().id()).await?, here);
+        let other = seen.clone();
+        spawn(async move { other.add("a task that was ready") }).detach();
+        let inside = seen.clone();
+        to_thread(move || {
+            assert_eq!(thread::current().id(), here);
+            assert!(filch::current_task().is_none());
+            inside.add("the closure");
+        })
+        .await?;
+        seen.add("who waits for it");
         Ok(())
     });
+    assert_eq!(log.lines(), ["a task that was ready", "the closure", "who waits for it"]);
+}
+
+#[test]
+fn withdrawn_closure_of_a_simulation_never_runs() {
+    // THR-03
+    in_any_order(async || {
+        let log = Log::new();
+        let seen = log.clone();
+        {
+            let closure = pin!(to_thread(move || seen.add("runs")));
+            assert!(poll!(closure).is_pending());
+        }
+        for _ in 0..10 {
+            filch::yield_now().await;
+        }
+        assert!(log.lines().is_empty());
+        Ok(())
+    });
+}
+
+#[test]
+fn closures_of_a_simulation_overtake_each_other() {
+    // As they may on threads: some seed shows each order.
+    let orders: BTreeSet<Vec<String>> = (0..50)
+        .map(|seed| {
+            let log = Log::new();
+            let closures = ["a", "b"].map(|name| {
+                let log = log.clone();
+                to_thread(move || log.add(name))
+            });
+            filch::sim::run(seed, async { Ok(join_all(closures).await) }).unwrap();
+            log.lines()
+        })
+        .collect();
+    assert_eq!(orders.len(), 2);
 }

@@ -8,11 +8,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Type};
 
 use crate::net::TcpStream;
 use crate::net::resolve::{ToSocketAddrs, resolve};
+use crate::net::socket::{End, Socket, no_system};
 use crate::reactor::{Attempt, Io, Origin, Way};
+use crate::runtime::Network;
+use crate::simulated;
 
 /// How many connections may be complete and not yet accepted.
 const BACKLOG: i32 = 1024;
@@ -53,7 +56,7 @@ const BACKLOG: i32 = 1024;
 /// }).unwrap();
 /// ```
 pub struct TcpListener {
-    io: Io<std::net::TcpListener>,
+    socket: Socket<std::net::TcpListener, simulated::Listener>,
 }
 
 impl TcpListener {
@@ -64,7 +67,6 @@ impl TcpListener {
     ///
     /// # Errors
     /// If no address can be had: the error, or one that names all.
-    /// [`Unsupported`](io::ErrorKind::Unsupported) in a simulation.
     ///
     /// # Cancellation
     /// Nothing is bound.
@@ -73,18 +75,27 @@ impl TcpListener {
     /// Outside a runtime.
     #[doc(alias("asyncio.start_server", "loop.create_server"))]
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
-        let reactor = super::reactor()?;
+        let network = Network::current();
         let mut errors = Vec::new();
-        for address in resolve(address.candidates()?).await? {
-            match listen(address) {
-                Ok(listener) => {
-                    let io = Io::new(reactor, listener, Origin::Opened)?;
-                    return Ok(TcpListener { io });
-                }
+        for address in resolve(address.candidates()?, &network).await? {
+            match TcpListener::listen(&network, address) {
+                Ok(listener) => return Ok(listener),
                 Err(error) => errors.push(error),
             }
         }
         Err(super::combined(errors))
+    }
+
+    fn listen(network: &Network, address: SocketAddr) -> io::Result<TcpListener> {
+        let socket = match network {
+            Network::Real(reactor) => {
+                Socket::Real(Io::new(reactor.clone(), listen(address)?, Origin::Opened)?)
+            }
+            Network::Simulated(place) => {
+                Socket::Simulated(place.listen(address, BACKLOG as usize)?)
+            }
+        };
+        Ok(TcpListener { socket })
     }
 
     /// Takes the next connection, waiting for one.
@@ -101,8 +112,8 @@ impl TcpListener {
     /// Takes no connection.
     #[doc(alias = "loop.sock_accept")]
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, peer) = self.io.run(Way::Read, take_one).await?;
-        Ok((TcpStream::accepted(self.io.reactor().clone(), stream)?, peer))
+        let (stream, peer) = self.socket.run(Way::Read, take_one).await?;
+        Ok((self.adopt(stream)?, peer))
     }
 
     /// Takes the next connection if there is one; if not, the task is woken when there may be.
@@ -110,10 +121,26 @@ impl TcpListener {
     /// # Errors
     /// As for [`accept`](TcpListener::accept).
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        self.io.poll(Way::Read, cx, take_one).map(|result| {
+        self.socket.poll(Way::Read, cx, take_one).map(|result| {
             let (stream, peer) = result?;
-            Ok((TcpStream::accepted(self.io.reactor().clone(), stream)?, peer))
+            Ok((self.adopt(stream)?, peer))
         })
+    }
+
+    /// Makes a stream of a connection that was accepted here.
+    fn adopt(&self, taken: Taken) -> io::Result<TcpStream> {
+        let socket = match (taken, &self.socket) {
+            (Taken::Real(stream), Socket::Real(io)) => {
+                stream.set_nonblocking(true)?;
+                // Some systems refuse when the peer has gone already; the first read tells that
+                // better.
+                let _ = stream.set_nodelay(true);
+                Socket::Real(Io::new(io.reactor().clone(), stream, Origin::Accepted)?)
+            }
+            (Taken::Simulated(stream), _) => Socket::Simulated(stream),
+            (Taken::Real(_), Socket::Simulated(_)) => unreachable!("a listener is of one kind"),
+        };
+        Ok(TcpStream::accepted(socket))
     }
 
     /// Returns the connections as a stream, which never ends.
@@ -126,7 +153,10 @@ impl TcpListener {
     /// # Errors
     /// The system's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.io.get().local_addr()
+        match self.socket.get() {
+            End::Real(listener) => listener.local_addr(),
+            End::Simulated(listener) => Ok(listener.local_addr()),
+        }
     }
 
     /// Returns the time to live of the packets sent by accepted connections.
@@ -134,7 +164,10 @@ impl TcpListener {
     /// # Errors
     /// The system's.
     pub fn ttl(&self) -> io::Result<u32> {
-        self.io.get().ttl()
+        match self.socket.get() {
+            End::Real(listener) => listener.ttl(),
+            End::Simulated(listener) => listener.ttl(),
+        }
     }
 
     /// Sets the time to live of the packets sent by accepted connections.
@@ -142,7 +175,10 @@ impl TcpListener {
     /// # Errors
     /// The system's.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.io.get().set_ttl(ttl)
+        match self.socket.get() {
+            End::Real(listener) => listener.set_ttl(ttl),
+            End::Simulated(listener) => listener.set_ttl(ttl),
+        }
     }
 
     /// Takes over a listener of the standard library.
@@ -153,23 +189,23 @@ impl TcpListener {
     /// # Panics
     /// Outside a runtime.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-        let reactor = super::reactor()?;
+        let Network::Real(reactor) = Network::current() else { return Err(no_system()) };
         listener.set_nonblocking(true)?;
-        Ok(TcpListener { io: Io::new(reactor, listener, Origin::Opened)? })
+        Ok(TcpListener { socket: Socket::Real(Io::new(reactor, listener, Origin::Opened)?) })
     }
 
     /// Gives the socket to the standard library; it does not block until it is told to.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's; [`Unsupported`](io::ErrorKind::Unsupported) in a simulation.
     pub fn into_std(self) -> io::Result<std::net::TcpListener> {
-        self.io.into_inner()
+        self.socket.into_std()
     }
 }
 
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let kind = Type::STREAM;
-    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    let socket = socket2::Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -177,32 +213,51 @@ fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
+/// A connection that was just accepted.
+enum Taken {
+    Real(std::net::TcpStream),
+    Simulated(simulated::Stream),
+}
+
 fn take_one(
-    listener: &std::net::TcpListener,
-) -> io::Result<Attempt<(std::net::TcpStream, SocketAddr)>> {
-    loop {
-        match listener.accept() {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            result => return result.map(Attempt::done),
+    listener: End<'_, std::net::TcpListener, simulated::Listener>,
+) -> io::Result<Attempt<(Taken, SocketAddr)>> {
+    let (stream, peer) = match listener {
+        End::Real(listener) => loop {
+            match listener.accept() {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                result => break result.map(|(stream, peer)| (Taken::Real(stream), peer))?,
+            }
+        },
+        End::Simulated(listener) => {
+            listener.accept().map(|(stream, peer)| (Taken::Simulated(stream), peer))?
         }
-    }
+    };
+    Ok(Attempt::done((stream, peer)))
 }
 
 impl fmt::Debug for TcpListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.io.get().fmt(f)
+        match self.socket.get() {
+            End::Real(listener) => listener.fmt(f),
+            End::Simulated(listener) => listener.fmt(f),
+        }
     }
 }
 
+/// # Panics
+/// In a simulation, whose sockets have no descriptor.
 impl AsFd for TcpListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.io.get().as_fd()
+        self.socket.real().as_fd()
     }
 }
 
+/// # Panics
+/// In a simulation, whose sockets have no descriptor.
 impl AsRawFd for TcpListener {
     fn as_raw_fd(&self) -> RawFd {
-        self.io.get().as_raw_fd()
+        self.socket.real().as_raw_fd()
     }
 }
 

@@ -9,30 +9,22 @@
 //! read, write or accept on one socket at a time; each byte, each connection goes to one of them.
 //!
 //! Sockets belong to the runtime they were made in, and are made inside it. In a
-//! [simulation](crate::sim) there are none: making one fails with
-//! [`Unsupported`](std::io::ErrorKind::Unsupported).
+//! [simulation](crate::sim) they are in memory, and connect the hosts of that simulation: the same
+//! program runs there, on a network that a test can slow down, cut and heal.
 
 mod halves;
 mod listener;
 mod resolve;
+mod socket;
 mod tcp;
+mod wire;
 
 use std::io;
-
-use crate::reactor::Reactor;
-use crate::runtime::Handle;
-use crate::sys::Arc;
 
 pub use halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use listener::{Incoming, TcpListener};
 pub use resolve::{ToSocketAddrs, lookup_host};
 pub use tcp::TcpStream;
-
-/// The reactor of the present runtime.
-#[track_caller]
-fn reactor() -> io::Result<Arc<Reactor>> {
-    Handle::with_current(|handle| handle.reactor().cloned())
-}
 
 /// What is left of several attempts that all failed: their common error, or one that names all.
 fn combined(mut errors: Vec<io::Error>) -> io::Error {

@@ -1,12 +1,12 @@
 //! Names to addresses, on the blocking threads.
 //!
 //! A literal address is recognised here and resolved by nobody; only what is left, a name, goes to
-//! the system's resolver, which blocks.
+//! the system's resolver, which blocks. In a simulation, names are those of its hosts.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use crate::runtime::to_thread;
+use crate::runtime::{Network, to_thread};
 
 /// What can be turned into addresses to connect to or to listen on.
 ///
@@ -51,14 +51,29 @@ pub enum Candidates {
 pub async fn lookup_host(
     host: impl ToSocketAddrs,
 ) -> io::Result<impl Iterator<Item = SocketAddr> + Send> {
-    resolve(host.candidates()?).await.map(Vec::into_iter)
+    resolve_here(host.candidates()?).await.map(Vec::into_iter)
 }
 
-pub(super) async fn resolve(candidates: Candidates) -> io::Result<Vec<SocketAddr>> {
+/// As [`resolve`], but only a name asks for a runtime.
+async fn resolve_here(candidates: Candidates) -> io::Result<Vec<SocketAddr>> {
     match candidates {
         Candidates::One(address) => Ok(vec![address]),
         Candidates::Many(addresses) => Ok(addresses),
-        Candidates::Name(host, port) => look_up(host, port).await,
+        name => resolve(name, &Network::current()).await,
+    }
+}
+
+pub(super) async fn resolve(
+    candidates: Candidates,
+    network: &Network,
+) -> io::Result<Vec<SocketAddr>> {
+    match (candidates, network) {
+        (Candidates::One(address), _) => Ok(vec![address]),
+        (Candidates::Many(addresses), _) => Ok(addresses),
+        (Candidates::Name(host, port), Network::Real(_)) => look_up(host, port).await,
+        (Candidates::Name(host, port), Network::Simulated(place)) => {
+            Ok(vec![(place.look_up(&host)?, port).into()])
+        }
     }
 }
 

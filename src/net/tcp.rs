@@ -1,7 +1,7 @@
 //! TCP connections.
 
 use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
@@ -9,12 +9,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Type};
 
 use crate::net::halves::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::net::resolve::{ToSocketAddrs, resolve};
-use crate::reactor::{Attempt, Io, Origin, Reactor, Way};
-use crate::sys::Arc;
+use crate::net::socket::{Socket, no_system};
+use crate::net::wire::Wire;
+use crate::reactor::{Attempt, Io, Origin, Way};
+use crate::runtime::Network;
+use crate::simulated;
 
 /// A TCP connection.
 ///
@@ -36,7 +39,7 @@ use crate::sys::Arc;
 /// }).unwrap();
 /// ```
 pub struct TcpStream {
-    io: Io<std::net::TcpStream>,
+    socket: Socket<std::net::TcpStream, simulated::Stream>,
 }
 
 impl TcpStream {
@@ -46,7 +49,6 @@ impl TcpStream {
     ///
     /// # Errors
     /// If no attempt succeeds: the error, or one that names all.
-    /// [`Unsupported`](io::ErrorKind::Unsupported) in a simulation.
     ///
     /// # Cancellation
     /// The attempt is given up and its socket closed.
@@ -55,10 +57,10 @@ impl TcpStream {
     /// Outside a runtime.
     #[doc(alias("asyncio.open_connection", "loop.create_connection", "loop.sock_connect"))]
     pub async fn connect(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        let reactor = super::reactor()?;
+        let network = Network::current();
         let mut errors = Vec::new();
-        for address in resolve(address.candidates()?).await? {
-            match TcpStream::connect_to(reactor.clone(), address).await {
+        for address in resolve(address.candidates()?, &network).await? {
+            match TcpStream::connect_to(&network, address).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => errors.push(error),
             }
@@ -66,22 +68,21 @@ impl TcpStream {
         Err(super::combined(errors))
     }
 
-    async fn connect_to(reactor: Arc<Reactor>, address: SocketAddr) -> io::Result<TcpStream> {
-        let socket = begin(address)?;
-        let stream = TcpStream { io: Io::new(reactor, socket, Origin::Opened)? };
-        stream.io.run(Way::Write, connected).await?;
+    async fn connect_to(network: &Network, address: SocketAddr) -> io::Result<TcpStream> {
+        let socket = match network {
+            Network::Real(reactor) => {
+                Socket::Real(Io::new(reactor.clone(), begin(address)?, Origin::Opened)?)
+            }
+            Network::Simulated(place) => Socket::Simulated(place.connect(address)?),
+        };
+        let stream = TcpStream { socket };
+        stream.socket.run(Way::Write, |wire: Wire<'_>| wire.connected()).await?;
         Ok(stream)
     }
 
-    /// A connection that a listener of the same reactor has accepted.
-    pub(super) fn accepted(
-        reactor: Arc<Reactor>,
-        stream: std::net::TcpStream,
-    ) -> io::Result<TcpStream> {
-        stream.set_nonblocking(true)?;
-        // Some systems refuse when the peer has gone already; the first read tells that better.
-        let _ = stream.set_nodelay(true);
-        Ok(TcpStream { io: Io::new(reactor, stream, Origin::Accepted)? })
+    /// A connection that a listener has accepted.
+    pub(super) fn accepted(socket: Socket<std::net::TcpStream, simulated::Stream>) -> TcpStream {
+        TcpStream { socket }
     }
 
     /// Reads what is there, at least one byte, waiting for it; 0 is the end of the stream.
@@ -93,7 +94,7 @@ impl TcpStream {
     /// Takes nothing.
     #[doc(alias("loop.sock_recv", "loop.sock_recv_into"))]
     pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.io.run(Way::Read, |stream| receive(stream, buffer)).await
+        self.socket.run(Way::Read, |stream| stream.receive(buffer)).await
     }
 
     /// Reads what is there into several buffers, filling one after the other.
@@ -104,7 +105,7 @@ impl TcpStream {
     /// # Cancellation
     /// Takes nothing.
     pub async fn read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.io.run(Way::Read, |stream| receive_vectored(stream, buffers)).await
+        self.socket.run(Way::Read, |stream| stream.receive_vectored(buffers)).await
     }
 
     /// Reads until the buffer is full.
@@ -134,7 +135,7 @@ impl TcpStream {
     /// # Cancellation
     /// Takes nothing.
     pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.io.run(Way::Read, |stream| stream.peek(buffer).map(Attempt::done)).await
+        self.socket.run(Way::Read, |stream| stream.peek(buffer)).await
     }
 
     /// Writes as much as there is room for, waiting for room.
@@ -145,7 +146,7 @@ impl TcpStream {
     /// # Cancellation
     /// Sends nothing.
     pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.io.run(Way::Write, |stream| send(stream, bytes)).await
+        self.socket.run(Way::Write, |stream| stream.send(bytes)).await
     }
 
     /// Writes from several buffers, one after the other, as much as there is room for.
@@ -156,7 +157,7 @@ impl TcpStream {
     /// # Cancellation
     /// Sends nothing.
     pub async fn write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.io.run(Way::Write, |stream| send_vectored(stream, buffers)).await
+        self.socket.run(Way::Write, |stream| stream.send_vectored(buffers)).await
     }
 
     /// Writes everything.
@@ -183,7 +184,7 @@ impl TcpStream {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if nothing is there; else as for
     /// [`read`](TcpStream::read).
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.io.attempt(Way::Read, |mut stream| stream.read(buffer))
+        self.socket.attempt(Way::Read, |stream| stream.read(buffer))
     }
 
     /// Writes as much as there is room for, without waiting.
@@ -192,7 +193,7 @@ impl TcpStream {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room; else as for
     /// [`write`](TcpStream::write).
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.io.attempt(Way::Write, |mut stream| stream.write(bytes))
+        self.socket.attempt(Way::Write, |stream| stream.write(bytes))
     }
 
     /// Waits until [`try_read`](TcpStream::try_read) is worth trying. It may fail all the same.
@@ -204,7 +205,7 @@ impl TcpStream {
     /// Nothing is lost.
     #[doc(alias = "loop.add_reader")]
     pub async fn readable(&self) -> io::Result<()> {
-        self.io.run(Way::Read, |_| Ok(Attempt::done(()))).await
+        self.socket.run(Way::Read, |_| Ok(Attempt::done(()))).await
     }
 
     /// Waits until [`try_write`](TcpStream::try_write) is worth trying. It may fail all the same.
@@ -216,7 +217,7 @@ impl TcpStream {
     /// Nothing is lost.
     #[doc(alias = "loop.add_writer")]
     pub async fn writable(&self) -> io::Result<()> {
-        self.io.run(Way::Write, |_| Ok(Attempt::done(()))).await
+        self.socket.run(Way::Write, |_| Ok(Attempt::done(()))).await
     }
 
     /// Ends one direction, or both. The peer reads the end of the stream; a task that waits here
@@ -226,7 +227,7 @@ impl TcpStream {
     /// The system's.
     #[doc(alias = "StreamWriter.write_eof")]
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.io.get().shutdown(how)
+        self.socket.get().shutdown(how)
     }
 
     /// Splits the stream in two halves that borrow it.
@@ -247,7 +248,7 @@ impl TcpStream {
     /// # Errors
     /// The system's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.io.get().local_addr()
+        self.socket.get().local_addr()
     }
 
     /// Returns the address of the other end.
@@ -255,7 +256,7 @@ impl TcpStream {
     /// # Errors
     /// The system's.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.io.get().peer_addr()
+        self.socket.get().peer_addr()
     }
 
     /// Returns whether small writes are sent at once.
@@ -263,7 +264,7 @@ impl TcpStream {
     /// # Errors
     /// The system's.
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.io.get().nodelay()
+        self.socket.get().nodelay()
     }
 
     /// Sets whether small writes are sent at once, which they are from the start.
@@ -271,7 +272,7 @@ impl TcpStream {
     /// # Errors
     /// The system's.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.io.get().set_nodelay(nodelay)
+        self.socket.get().set_nodelay(nodelay)
     }
 
     /// Returns the time to live of sent packets.
@@ -279,7 +280,7 @@ impl TcpStream {
     /// # Errors
     /// The system's.
     pub fn ttl(&self) -> io::Result<u32> {
-        self.io.get().ttl()
+        self.socket.get().ttl()
     }
 
     /// Sets the time to live of sent packets.
@@ -287,7 +288,7 @@ impl TcpStream {
     /// # Errors
     /// The system's.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.io.get().set_ttl(ttl)
+        self.socket.get().set_ttl(ttl)
     }
 
     /// Returns how long the system goes on sending after the stream is closed, if it was set.
@@ -295,7 +296,7 @@ impl TcpStream {
     /// # Errors
     /// The system's.
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        SockRef::from(self).linger()
+        self.socket.get().linger()
     }
 
     /// Sets how long the system goes on sending after the stream is closed.
@@ -306,7 +307,7 @@ impl TcpStream {
     /// # Errors
     /// The system's.
     pub fn set_linger(&self, limit: Option<Duration>) -> io::Result<()> {
-        SockRef::from(self).set_linger(limit)
+        self.socket.get().set_linger(limit)
     }
 
     /// Takes the error that the system holds for this socket, if there is one.
@@ -314,7 +315,7 @@ impl TcpStream {
     /// # Errors
     /// The system's, in asking.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.io.get().take_error()
+        self.socket.get().take_error()
     }
 
     /// Takes over a connection of the standard library.
@@ -325,24 +326,24 @@ impl TcpStream {
     /// # Panics
     /// Outside a runtime.
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
-        let reactor = super::reactor()?;
+        let Network::Real(reactor) = Network::current() else { return Err(no_system()) };
         stream.set_nonblocking(true)?;
-        Ok(TcpStream { io: Io::new(reactor, stream, Origin::Opened)? })
+        Ok(TcpStream { socket: Socket::Real(Io::new(reactor, stream, Origin::Opened)?) })
     }
 
     /// Gives the socket to the standard library; it does not block until it is told to.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's; [`Unsupported`](io::ErrorKind::Unsupported) in a simulation.
     pub fn into_std(self) -> io::Result<std::net::TcpStream> {
-        self.io.into_inner()
+        self.socket.into_std()
     }
 }
 
 /// Begins to connect, without waiting.
 fn begin(address: SocketAddr) -> io::Result<std::net::TcpStream> {
     let kind = Type::STREAM;
-    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    let socket = socket2::Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
     match socket.connect(&address.into()) {
@@ -357,63 +358,25 @@ fn goes_on(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Interrupted || error.raw_os_error() == Some(in_progress)
 }
 
-/// How the attempt to connect stands.
-fn connected(stream: &std::net::TcpStream) -> io::Result<Attempt<()>> {
-    if let Some(error) = stream.take_error()? {
-        return Err(error);
-    }
-    match stream.peer_addr() {
-        Ok(_) => Ok(Attempt::done(())),
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-            Err(io::ErrorKind::WouldBlock.into())
-        }
-        Err(error) => Err(error),
-    }
-}
-
-// On a stream, the standard library receives and sends, which is cheaper than reading and writing.
-
-fn receive(mut stream: &std::net::TcpStream, buffer: &mut [u8]) -> io::Result<Attempt<usize>> {
-    Ok(Attempt::read(stream.read(buffer)?, buffer.len()))
-}
-
-fn receive_vectored(
-    mut stream: &std::net::TcpStream,
-    buffers: &mut [IoSliceMut<'_>],
-) -> io::Result<Attempt<usize>> {
-    // The system takes a bounded number of buffers; with more, a short read says nothing.
-    let count = stream.read_vectored(buffers)?;
-    let few = buffers.len() <= 16;
-    let room = if few { buffers.iter().map(|buffer| buffer.len()).sum() } else { 0 };
-    Ok(Attempt::read(count, room))
-}
-
-fn send(mut stream: &std::net::TcpStream, bytes: &[u8]) -> io::Result<Attempt<usize>> {
-    stream.write(bytes).map(Attempt::done)
-}
-
-fn send_vectored(
-    mut stream: &std::net::TcpStream,
-    buffers: &[IoSlice<'_>],
-) -> io::Result<Attempt<usize>> {
-    stream.write_vectored(buffers).map(Attempt::done)
-}
-
 impl fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.io.get().fmt(f)
+        self.socket.get().fmt(f)
     }
 }
 
+/// # Panics
+/// In a simulation, whose sockets have no descriptor.
 impl AsFd for TcpStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.io.get().as_fd()
+        self.socket.real().as_fd()
     }
 }
 
+/// # Panics
+/// In a simulation, whose sockets have no descriptor.
 impl AsRawFd for TcpStream {
     fn as_raw_fd(&self) -> RawFd {
-        self.io.get().as_raw_fd()
+        self.socket.real().as_raw_fd()
     }
 }
 
@@ -423,7 +386,7 @@ impl AsyncRead for &TcpStream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.io.poll(Way::Read, cx, |stream| receive(stream, buffer))
+        self.socket.poll(Way::Read, cx, |stream| stream.receive(buffer))
     }
 
     fn poll_read_vectored(
@@ -431,7 +394,7 @@ impl AsyncRead for &TcpStream {
         cx: &mut Context<'_>,
         buffers: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.io.poll(Way::Read, cx, |stream| receive_vectored(stream, buffers))
+        self.socket.poll(Way::Read, cx, |stream| stream.receive_vectored(buffers))
     }
 }
 
@@ -441,7 +404,7 @@ impl AsyncWrite for &TcpStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.io.poll(Way::Write, cx, |stream| send(stream, bytes))
+        self.socket.poll(Way::Write, cx, |stream| stream.send(bytes))
     }
 
     fn poll_write_vectored(
@@ -449,7 +412,7 @@ impl AsyncWrite for &TcpStream {
         cx: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.io.poll(Way::Write, cx, |stream| send_vectored(stream, buffers))
+        self.socket.poll(Way::Write, cx, |stream| stream.send_vectored(buffers))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -37,6 +37,10 @@ impl<R> Attempt<R> {
     pub(crate) fn done(value: R) -> Self {
         Attempt { value, drained: false }
     }
+
+    pub(crate) fn into_value(self) -> R {
+        self.value
+    }
 }
 
 impl Attempt<usize> {

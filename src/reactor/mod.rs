@@ -38,6 +38,6 @@ mod tests;
 #[path = "../../loom-tests/reactor.rs"]
 mod loom_tests;
 
-pub(crate) use io::{Attempt, Io};
+pub(crate) use io::{Attempt, Io, Operation};
 pub(crate) use poll::Reactor;
 pub(crate) use source::{Origin, Way};

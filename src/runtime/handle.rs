@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::io;
 use std::pin::Pin;
 use std::task::Waker;
 
@@ -12,7 +11,7 @@ use crate::error::{Outcome, Result};
 use crate::reactor::Reactor;
 use crate::runtime::engine::Engine;
 use crate::scheduler::Pass;
-use crate::simulated::World;
+use crate::simulated::{Place, World};
 use crate::sys::{Arc, thread_local};
 use crate::task::handle::Task;
 use crate::task::memory::Home;
@@ -48,6 +47,26 @@ pub struct Handle(pub(crate) Arc<Which>);
 pub(crate) enum Which {
     Threads(Arc<Engine>),
     Sim(Arc<World>),
+}
+
+/// What the sockets of the present runtime are made of.
+pub(crate) enum Network {
+    Real(Arc<Reactor>),
+    Simulated(Place),
+}
+
+impl Network {
+    /// That of the present runtime.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    #[track_caller]
+    pub(crate) fn current() -> Network {
+        Handle::with_current(|handle| match &*handle.0 {
+            Which::Threads(engine) => Network::Real(engine.reactor().clone()),
+            Which::Sim(world) => Network::Simulated(world.place()),
+        })
+    }
 }
 
 /// This thread belongs to no runtime.
@@ -147,16 +166,6 @@ impl Handle {
         match &*self.0 {
             Which::Threads(engine) => engine.shared().timers(),
             Which::Sim(world) => world.timers(),
-        }
-    }
-
-    /// What sockets are registered with.
-    pub(crate) fn reactor(&self) -> io::Result<&Arc<Reactor>> {
-        match &*self.0 {
-            Which::Threads(engine) => Ok(engine.reactor()),
-            Which::Sim(_) => {
-                Err(io::Error::new(io::ErrorKind::Unsupported, "a simulation has no sockets yet"))
-            }
         }
     }
 

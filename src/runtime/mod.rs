@@ -7,13 +7,16 @@ pub(crate) mod alarm;
 mod builder;
 mod engine;
 mod handle;
+mod hosts;
 mod run;
 pub mod sim;
+mod simulation;
 mod spawn;
 mod sweep;
 mod to_thread;
 
 pub use builder::{BuildError, Builder};
+pub(crate) use handle::Network;
 pub use handle::{Handle, TryCurrentError};
 pub use run::{Runtime, run};
 pub use spawn::{TaskBuilder, YieldNow, all_tasks, spawn, spawn_eager, yield_now};

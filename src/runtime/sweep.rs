@@ -1,6 +1,7 @@
 //! Sweeps: the same program again and again, with one blow at every moment in turn.
 
 use std::fmt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -8,13 +9,13 @@ use pin_project_lite::pin_project;
 
 use crate::error::{Error, Outcome, Result};
 use crate::runtime::handle::{Handle, Which};
-use crate::runtime::sim::run_in;
-use crate::simulated::{Blow, Limit, Strike, World};
+use crate::runtime::simulation::Builder;
+use crate::simulated::{Blow, Limit, Strike};
 use crate::sys::Arc;
 use crate::task::unwind::{Exit, Scoped, by_error};
 
-/// The orders of running that a sweep goes through: asyncio's, and two others.
-const SEEDS: [u64; 3] = [0, 1, 2];
+/// So many orders of running a sweep goes through: asyncio's, and two others.
+const SEEDS: u64 = 3;
 
 /// Runs a program once for every await it passes, and cancels a task exactly there.
 ///
@@ -55,12 +56,13 @@ const SEEDS: [u64; 3] = [0, 1, 2];
 /// });
 /// assert!(swept.unwrap().runs() > 10);
 /// ```
+#[track_caller]
 pub fn cancel_everywhere<M, F>(program: M) -> Result<Swept, Broken>
 where
     M: FnMut() -> F,
     F: Future<Output: Outcome>,
 {
-    sweep(Blow::Cancel, Error::is_cancelled, program)
+    Builder::new().cancel_everywhere(program)
 }
 
 /// Runs a program once for every moment of every [`timeout_when_swept`] in it, and lets that
@@ -93,37 +95,81 @@ where
 /// });
 /// swept.unwrap();
 /// ```
+#[track_caller]
 pub fn timeout_everywhere<M, F>(program: M) -> Result<Swept, Broken>
 where
     M: FnMut() -> F,
     F: Future<Output: Outcome>,
 {
-    sweep(Blow::TimeOut, Error::is_timeout, program)
+    Builder::new().timeout_everywhere(program)
 }
 
-fn sweep<M, F>(blow: Blow, is_meant: fn(&Error) -> bool, mut program: M) -> Result<Swept, Broken>
-where
-    M: FnMut() -> F,
-    F: Future<Output: Outcome>,
-{
-    let mut runs = 0;
-    for seed in SEEDS {
-        for number in 0.. {
-            let world = Arc::new(World::new_struck(seed, Strike::new(blow, number)));
-            let result = run_in(&world, program());
-            runs += 1;
-            let hit = world.hit();
-            if let Err(error) = result
-                && (hit.is_none() || !is_meant(&error))
-            {
-                return Err(Broken { seed, hit, error });
-            }
-            if hit.is_none() {
-                break;
+impl Builder {
+    /// As [`cancel_everywhere`](crate::sim::cancel_everywhere), with these settings and three
+    /// seeds, from this one on: a limit ends runs that would go on for ever.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// Inside a task.
+    #[track_caller]
+    pub fn cancel_everywhere<M, F>(&self, program: M) -> Result<Swept, Broken>
+    where
+        M: FnMut() -> F,
+        F: Future<Output: Outcome>,
+    {
+        self.sweep(Blow::Cancel, Error::is_cancelled, program)
+    }
+
+    /// As [`timeout_everywhere`](crate::sim::timeout_everywhere), with these settings and three
+    /// seeds, from this one on.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// Inside a task.
+    #[track_caller]
+    pub fn timeout_everywhere<M, F>(&self, program: M) -> Result<Swept, Broken>
+    where
+        M: FnMut() -> F,
+        F: Future<Output: Outcome>,
+    {
+        self.sweep(Blow::TimeOut, Error::is_timeout, program)
+    }
+
+    #[track_caller]
+    fn sweep<M, F>(
+        &self,
+        blow: Blow,
+        is_meant: fn(&Error) -> bool,
+        mut program: M,
+    ) -> Result<Swept, Broken>
+    where
+        M: FnMut() -> F,
+        F: Future<Output: Outcome>,
+    {
+        let location = Location::caller();
+        let mut runs = 0;
+        for seed in (0..SEEDS).map(|more| self.first_seed().wrapping_add(more)) {
+            for number in 0.. {
+                let strike = Arc::new(Strike::new(blow, number));
+                let result = self.run_with(seed, Some(strike.clone()), program(), location);
+                runs += 1;
+                let hit = strike.hit();
+                if let Err(error) = result
+                    && (hit.is_none() || !is_meant(&error))
+                {
+                    return Err(Broken { seed, hit, error });
+                }
+                if hit.is_none() {
+                    break;
+                }
             }
         }
+        Ok(Swept { runs })
     }
-    Ok(Swept { runs })
 }
 
 /// What a sweep that found nothing has done.

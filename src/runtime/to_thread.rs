@@ -8,12 +8,13 @@ use std::task::{Context, Poll, Waker};
 use crate::blocking::Ticket;
 use crate::error::{Error, Result};
 use crate::runtime::handle::{Handle, Which};
+use crate::simulated;
 use crate::sys::{Arc, Mutex};
 
 /// Runs a closure that may block on a thread of its own kind, and waits for what it gives.
 ///
 /// It begins when this is first polled; each closure runs once (THR-01). In a simulation it runs
-/// inline.
+/// on the simulation's thread, in a turn of its own, between the polls of tasks.
 ///
 /// # Errors
 /// A panic of the closure ([`is_panic`](Error::is_panic)); or the system's error, if it gives no
@@ -49,7 +50,13 @@ where
 pub struct ToThread<F, T> {
     work: Option<F>,
     slot: Arc<Mutex<Slot<T>>>,
-    queued: Option<(Handle, Ticket)>,
+    queued: Option<(Handle, Number)>,
+}
+
+/// Under which number the closure is queued, and where.
+enum Number {
+    Pool(Ticket),
+    World(simulated::ClosureId),
 }
 
 /// Where the thread leaves what the closure gave.
@@ -101,18 +108,17 @@ where
 {
     fn submit(&mut self, work: F) -> Result<()> {
         let runtime = Handle::current();
-        let Which::Threads(engine) = &*runtime.0 else {
-            self.slot.lock().result = Some(contained(work));
-            return Ok(());
-        };
         let (filler, there) = (Filler(self.slot.clone()), runtime.clone());
         let job = Box::new(move || {
             let _current = there.enter();
             let result = contained(work);
             filler.fill(result);
         });
-        let ticket = engine.blocking().submit(job)?;
-        self.queued = Some((runtime, ticket));
+        let number = match &*runtime.0 {
+            Which::Threads(engine) => Number::Pool(engine.blocking().submit(job)?),
+            Which::Sim(world) => Number::World(world.submit(job)),
+        };
+        self.queued = Some((runtime, number));
         Ok(())
     }
 }
@@ -148,10 +154,13 @@ impl<F, T> Unpin for ToThread<F, T> {}
 
 impl<F, T> Drop for ToThread<F, T> {
     fn drop(&mut self) {
-        let Some((runtime, ticket)) = self.queued.take() else { return };
-        if let Which::Threads(engine) = &*runtime.0 {
-            drop(engine.blocking().withdraw(ticket));
-        }
+        let Some((runtime, number)) = self.queued.take() else { return };
+        let withdrawn = match (&*runtime.0, number) {
+            (Which::Threads(engine), Number::Pool(ticket)) => engine.blocking().withdraw(ticket),
+            (Which::Sim(world), Number::World(closure)) => world.withdraw(closure),
+            _ => unreachable!("a closure is queued in its own runtime"),
+        };
+        drop(withdrawn);
         let waker = self.slot.lock().waker.take();
         drop(waker);
     }

@@ -2,18 +2,59 @@
 
 use std::fmt::Write;
 
+use super::connection::{Connection, Side};
+use super::network::{Network, State};
 use crate::task::raw::TaskRef;
 
 /// Tells, line by line, which tasks are left and what each of them awaits.
-pub(crate) fn report(tasks: &[TaskRef]) -> String {
-    let mut text = String::from("deadlock: no task can run and no timer is left");
+pub(crate) fn report(why: &str, tasks: &[TaskRef], network: &Network) -> String {
+    let waits = network.with(|state| state.waits());
+    let mut text = String::from(why);
     for task in tasks {
         // Writing to a `String` cannot fail.
         let _ = write!(text, "\n  {} ({})", task.name(), task.location());
-        let _ = match task.awaits() {
-            Some(other) => write!(text, " awaits {}", other.name()),
-            None => write!(text, " awaits something that nobody will wake"),
+        let number = task.header().id();
+        let wait = waits.iter().find(|(waiting, _)| *waiting == number);
+        let _ = match (task.awaits(), wait) {
+            (Some(other), _) => write!(text, " awaits {}", other.name()),
+            (None, Some((_, what))) => write!(text, " awaits {what}"),
+            (None, None) => write!(text, " awaits something that nobody will wake"),
         };
     }
     text
+}
+
+impl State {
+    /// The tasks that wait for a socket, by number, and what for.
+    fn waits(&self) -> Vec<(u64, String)> {
+        let mut waits = Vec::new();
+        for ((host, address), queue) in &self.listeners {
+            for task in queue.waiters.tasks() {
+                waits.push((task, format!("a connection at {address} on {}", self.name(*host))));
+            }
+        }
+        for connection in self.connections.values() {
+            for side in [Side::Client, Side::Server] {
+                let end = &connection[side];
+                let peer = self.peer(connection, side);
+                for task in end.readers.tasks() {
+                    waits.push((task, format!("bytes from {peer}")));
+                }
+                let goal = if end.open { "room to write to" } else { "an answer from" };
+                for task in end.writers.tasks() {
+                    waits.push((task, format!("{goal} {peer}")));
+                }
+            }
+        }
+        waits
+    }
+
+    /// The other end, in words.
+    fn peer(&self, connection: &Connection, side: Side) -> String {
+        let peer = &connection[!side];
+        let cut = self.links.is_cut(connection.hosts());
+        let gone = if peer.over { ", which is gone" } else { "" };
+        let cut = if cut { ", behind a cut link" } else { gone };
+        format!("{} on {}{cut}", peer.address, self.name(peer.host))
+    }
 }

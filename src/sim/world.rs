@@ -4,122 +4,205 @@
 //! and a wake from there must be safe, if it is not repeatable.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::Waker;
 
-use super::Strike;
+use super::dice::Dice;
+use super::homes::Homes;
+use super::network::{Network, Weather};
+use super::place::Place;
+use super::strike::Strike;
 use crate::driver::clock::{Instant, VirtualClock};
 use crate::driver::timers::{Timer, Timers};
-use crate::sys::{Arc, AtomicBool, Mutex, Ordering};
-use crate::task::memory::{Home, HomeHandle, Kind};
+use crate::sys::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
+use crate::task::live;
+use crate::task::memory::Home;
 use crate::task::raw::TaskRef;
 use crate::task::{Job, Runnable, Schedule, Why};
 
 /// How many turns without any time passing the end of a run allows to tasks that do not end.
 const PATIENCE: u32 = 1_000_000;
 
-/// What stands in the queue.
-enum Entry {
+/// Names a closure that was handed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ClosureId(u64);
+
+/// What stands in the queue, and on which host it runs.
+struct Entry {
+    host: usize,
+    what: What,
+}
+
+enum What {
     Task(Runnable),
+    /// A closure for a thread. Like a task it may be overtaken.
+    Closure(ClosureId, Job),
     Job(Job),
     /// A timer was set to a moment that has passed.
     Fire,
 }
 
+impl What {
+    /// Callbacks keep their order among themselves (MOD-04).
+    fn keeps_order(&self) -> bool {
+        matches!(self, What::Job(_) | What::Fire)
+    }
+}
+
 struct Queue {
     entries: VecDeque<Entry>,
     dice: Dice,
-}
-
-/// Chooses who is next; the same for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        // Spreads neighbouring seeds apart; 0 stays 0, which means "in order".
-        Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    }
-
-    fn roll(&mut self, sides: usize) -> usize {
-        if self.0 == 0 {
-            return 0;
-        }
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % sides as u64) as usize
-    }
+    closures: u64,
 }
 
 impl Queue {
+    fn put(&mut self, host: usize, what: What) {
+        self.entries.push_back(Entry { host, what });
+    }
+
     fn take(&mut self) -> Option<Entry> {
         if self.entries.is_empty() {
             return None;
         }
         let mut place = self.dice.roll(self.entries.len());
-        if !matches!(self.entries[place], Entry::Task(_)) {
-            // Callbacks keep their order among themselves (MOD-04).
-            place = self.entries.iter().position(|entry| !matches!(entry, Entry::Task(_)))?;
+        if self.entries[place].what.keeps_order() {
+            place = self.entries.iter().position(|entry| entry.what.keeps_order())?;
         }
         self.entries.remove(place)
     }
 }
 
-/// The end of a home's wires: where its tasks are queued.
-struct Wire(Arc<Mutex<Queue>>);
+/// The end of a home's wires: where the tasks of a host are queued.
+pub(super) struct Wire {
+    host: usize,
+    queue: Arc<Mutex<Queue>>,
+    numbers: Arc<AtomicU64>,
+}
 
 impl Schedule for Wire {
     fn schedule(&self, task: Runnable, _why: Why) {
-        self.0.lock().entries.push_back(Entry::Task(task));
+        self.queue.lock().put(self.host, What::Task(task));
     }
 
     fn job(&self, job: Job) {
-        self.0.lock().entries.push_back(Entry::Job(job));
+        self.queue.lock().put(self.host, What::Job(job));
     }
 
     fn is_single(&self) -> bool {
         true
     }
+
+    /// One at a time, so that ids tell the order of spawning on all hosts.
+    fn numbers(&self) -> Range<u64> {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        number..number + 1
+    }
 }
 
-/// Nothing can ever happen again.
+/// Why a run ends before its program does.
 #[derive(Debug)]
-pub(crate) struct Stuck;
+pub(crate) enum Halt {
+    /// Nothing can ever happen again.
+    Stuck,
+    /// It went on for longer than it may.
+    Limit,
+}
+
+/// How long a run may go on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) turns: u64,
+    pub(crate) until: Instant,
+}
 
 /// One simulated run.
 pub(crate) struct World {
     queue: Arc<Mutex<Queue>>,
+    numbers: Arc<AtomicU64>,
     timers: Timers,
-    home: HomeHandle,
+    homes: Homes,
+    /// The host whose code is running.
+    here: AtomicUsize,
+    network: Arc<Network>,
+    /// What programs draw from; nothing else does, so that drawing more changes nothing else.
+    lots: Mutex<Dice>,
     closed: AtomicBool,
-    strike: Option<Strike>,
+    /// In a sweep: who is struck, and when.
+    strike: Option<Arc<Strike>>,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> Self {
-        let queue = Queue { entries: VecDeque::new(), dice: Dice::new(seed) };
+    pub(crate) fn new(seed: u64, weather: Weather) -> Self {
+        let queue =
+            Queue { entries: VecDeque::new(), dice: Dice::in_order_for_zero(seed), closures: 0 };
         let queue = Arc::new(Mutex::new(queue));
-        let home = Home::new_with_own_numbers(Box::new(Wire(queue.clone())), Kind::Shared);
-        let (timers, closed) = (Timers::exact(), AtomicBool::new(false));
-        World { queue, timers, home, closed, strike: None }
+        let numbers = Arc::new(AtomicU64::new(1));
+        let wire = Wire { host: 0, queue: queue.clone(), numbers: numbers.clone() };
+        World {
+            queue,
+            numbers,
+            timers: Timers::exact(),
+            homes: Homes::new(wire),
+            here: AtomicUsize::new(0),
+            network: Arc::new(Network::new(seed, weather)),
+            lots: Mutex::new(Dice::always_random(!seed)),
+            closed: AtomicBool::new(false),
+            strike: None,
+        }
     }
 
     /// A world in which somebody is struck.
-    pub(crate) fn new_struck(seed: u64, strike: Strike) -> Self {
-        World { strike: Some(strike), ..World::new(seed) }
+    pub(crate) fn struck(self, strike: Option<Arc<Strike>>) -> Self {
+        World { strike, ..self }
     }
 
     pub(crate) fn strike(&self) -> Option<&Strike> {
-        self.strike.as_ref()
+        self.strike.as_deref()
     }
 
-    /// Who was struck, if anybody.
-    pub(crate) fn hit(&self) -> Option<String> {
-        self.strike()?.hit()
-    }
-
+    /// The home of the tasks that are spawned now.
     pub(crate) fn home(&self) -> &Home {
-        &self.home
+        self.home_of(self.here())
+    }
+
+    fn home_of(&self, host: usize) -> &Home {
+        self.homes.at(host, &|host| Wire {
+            host,
+            queue: self.queue.clone(),
+            numbers: self.numbers.clone(),
+        })
+    }
+
+    pub(crate) fn network(&self) -> &Arc<Network> {
+        &self.network
+    }
+
+    /// The host whose code is running.
+    pub(crate) fn here(&self) -> usize {
+        self.here.load(Ordering::Relaxed)
+    }
+
+    /// Where on the network the running code stands.
+    pub(crate) fn place(&self) -> Place {
+        Place::new(self.network.clone(), self.here())
+    }
+
+    /// A number from `low` to `high`, for a program.
+    pub(crate) fn draw(&self, low: u64, high: u64) -> u64 {
+        self.lots.lock().between(low, high)
+    }
+
+    /// Does something as if it were done on another host.
+    pub(crate) fn on<R>(&self, host: usize, act: impl FnOnce() -> R) -> R {
+        struct Back<'a>(&'a AtomicUsize, usize);
+        impl Drop for Back<'_> {
+            fn drop(&mut self) {
+                self.0.store(self.1, Ordering::Relaxed);
+            }
+        }
+        let _back = Back(&self.here, self.here.swap(host, Ordering::Relaxed));
+        act()
     }
 
     /// No new task is let in any more.
@@ -131,11 +214,31 @@ impl World {
         self.closed.load(Ordering::Acquire)
     }
 
+    /// Queues a closure that, on real threads, would have one to itself.
+    pub(crate) fn submit(&self, closure: Job) -> ClosureId {
+        let mut queue = self.queue.lock();
+        queue.closures += 1;
+        let id = ClosureId(queue.closures);
+        queue.put(self.here(), What::Closure(id, closure));
+        id
+    }
+
+    /// Takes a closure back that has not begun to run.
+    pub(crate) fn withdraw(&self, closure: ClosureId) -> Option<Job> {
+        let mut queue = self.queue.lock();
+        let is_it = |entry: &Entry| matches!(entry.what, What::Closure(id, _) if id == closure);
+        let place = queue.entries.iter().position(is_it)?;
+        match queue.entries.remove(place)?.what {
+            What::Closure(_, job) => Some(job),
+            _ => None,
+        }
+    }
+
     pub(crate) fn arm(&self, timer: Pin<&Timer>, at: Instant, waker: Waker) {
         self.timers.arm(0, timer, at, waker);
         if at <= Instant::now() {
             // It fires in its turn, behind what is ready now, and not at once (TMO-02, LOOP-03).
-            self.queue.lock().entries.push_back(Entry::Fire);
+            self.queue.lock().put(self.here(), What::Fire);
         }
     }
 
@@ -150,38 +253,52 @@ impl World {
         due
     }
 
-    /// Time has passed. A timer's waker stands in the queue like any callback, and the task
-    /// that it wakes goes behind it: two turns, as in asyncio.
+    /// Time has passed. What is due on the network arrives. A timer's waker stands in the queue
+    /// like any callback, and the task that it wakes goes behind it: two turns, as in asyncio.
     fn fire(&self) {
+        self.network.pass(Instant::now());
         let due = self.due();
         let mut queue = self.queue.lock();
-        let jobs = due.into_iter().map(|waker| Entry::Job(Box::new(move || waker.wake())));
-        queue.entries.extend(jobs);
+        for waker in due {
+            queue.put(0, What::Job(Box::new(move || waker.wake())));
+        }
     }
 
     /// Runs one task or callback, or lets time pass. The answer: did time pass?
-    fn turn(&self, clock: &VirtualClock) -> Result<bool, Stuck> {
+    fn turn(&self, clock: &VirtualClock) -> Result<bool, Halt> {
         let entry = self.queue.lock().take();
-        match entry {
-            Some(Entry::Task(task)) => task.run(),
-            Some(Entry::Job(job)) => job(),
-            Some(Entry::Fire) => self.due().into_iter().for_each(Waker::wake),
-            None => {
-                clock.advance_to(self.timers.next().ok_or(Stuck)?);
-                self.fire();
-                return Ok(true);
-            }
+        let Some(Entry { host, what }) = entry else {
+            let next = self.timers.next().into_iter().chain(self.network.next()).min();
+            clock.advance_to(next.ok_or(Halt::Stuck)?);
+            self.fire();
+            return Ok(true);
+        };
+        self.here.store(host, Ordering::Relaxed);
+        match what {
+            What::Task(task) => task.run(),
+            What::Closure(_, job) | What::Job(job) => job(),
+            What::Fire => self.due().into_iter().for_each(Waker::wake),
         }
         Ok(false)
     }
 
     /// Runs until `main` has ended.
-    pub(crate) fn run(&self, clock: &VirtualClock, main: &TaskRef) -> Result<(), Stuck> {
+    pub(crate) fn run(
+        &self,
+        clock: &VirtualClock,
+        main: &TaskRef,
+        limits: Limits,
+    ) -> Result<(), Halt> {
+        let mut turns = 0;
         while !main.is_finished() {
             if let Some(strike) = &self.strike {
                 strike.moment(|| self.live());
             }
             self.turn(clock)?;
+            turns += 1;
+            if turns > limits.turns || Instant::now() > limits.until {
+                return Err(Halt::Limit);
+            }
         }
         Ok(())
     }
@@ -196,13 +313,13 @@ impl World {
             match self.turn(clock) {
                 Ok(true) => turns = 0,
                 Ok(false) => turns += 1,
-                Err(Stuck) => break,
+                Err(_) => break,
             }
         }
         self.live()
     }
 
-    /// Ends what is left without asking, callbacks included.
+    /// Ends what is left without asking, callbacks included; sockets fail from now on.
     pub(crate) fn kill(&self, tasks: Vec<TaskRef>) {
         for task in &tasks {
             task.kill();
@@ -210,17 +327,40 @@ impl World {
         loop {
             // Bound first: what is run may queue more.
             let entry = self.queue.lock().take();
-            match entry {
-                Some(Entry::Task(task)) => task.kill(),
-                Some(Entry::Job(job)) => job(),
-                Some(Entry::Fire) => {}
-                None => return,
+            match entry.map(|entry| entry.what) {
+                Some(What::Task(task)) => task.kill(),
+                Some(What::Job(job)) => job(),
+                Some(What::Closure(..) | What::Fire) => {}
+                None => break,
             }
         }
+        self.network.close();
+    }
+
+    /// Ends everything on one host without asking: its tasks are dropped, its sockets are gone
+    /// without a word to anybody.
+    pub(crate) fn crash(&self, host: usize) {
+        self.network.crash(host);
+        self.on(host, || {
+            for task in live::tasks([self.home_of(host)]) {
+                task.kill();
+            }
+            let mut queue = self.queue.lock();
+            let of_host = |entry: &Entry| entry.host == host && !entry.what.keeps_order();
+            let (gone, rest) = std::mem::take(&mut queue.entries).into_iter().partition(of_host);
+            queue.entries = rest;
+            drop(queue);
+            let gone: VecDeque<Entry> = gone;
+            for entry in gone {
+                if let What::Task(task) = entry.what {
+                    task.kill();
+                }
+            }
+        });
     }
 
     /// The unfinished tasks, in the order of their spawning.
     pub(crate) fn live(&self) -> Vec<TaskRef> {
-        crate::task::live::tasks([&*self.home])
+        live::tasks(self.homes.all())
     }
 }

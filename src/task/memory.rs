@@ -32,8 +32,7 @@ use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
 use crate::sys::{
-    AtomicBool, AtomicUsize, CachePadded, Mutex, MutexGuard, Ordering, UnsafeCell, take_numbers,
-    thread_local,
+    AtomicBool, AtomicUsize, CachePadded, Mutex, MutexGuard, Ordering, UnsafeCell, thread_local,
 };
 
 use super::Schedule;
@@ -44,8 +43,6 @@ use super::live::Cells;
 
 /// Bytes of a class's first chunk.
 const FIRST_CHUNK: usize = 16 * 1024;
-/// Task numbers that a home takes from the process at once.
-const NUMBERS: u64 = 256;
 /// `left` of an open home, so that no return can bring it to 0.
 const OPEN: usize = usize::MAX / 2 + 1;
 
@@ -98,13 +95,14 @@ struct Local {
 }
 
 impl Home {
-    /// Opens a home whose tasks are numbered along with all others of the process.
+    /// Opens a home whose tasks are numbered as its [`Schedule`] says.
     #[expect(clippy::new_ret_no_self, reason = "a home is used through its handle")]
     pub(crate) fn new(schedule: Box<dyn Schedule>, kind: Kind) -> HomeHandle {
         Home::open(schedule, kind, Local::new(FIRST_CHUNK, 0..0))
     }
 
     /// Opens a home whose tasks are numbered from 1, whatever else there is in the process.
+    #[cfg(test)]
     pub(crate) fn new_with_own_numbers(schedule: Box<dyn Schedule>, kind: Kind) -> HomeHandle {
         Home::open(schedule, kind, Local::new(FIRST_CHUNK, 1..u64::MAX))
     }
@@ -303,7 +301,7 @@ impl Home {
     /// As [`allocate`](Home::allocate).
     #[inline]
     pub(crate) fn next_id(&self) -> u64 {
-        self.with_local(Local::next_id)
+        self.with_local(|local| local.next_id(self))
     }
 
     /// Visits every cell that has references, from any thread, without stopping the owner.
@@ -484,10 +482,10 @@ impl Local {
     }
 
     #[inline]
-    fn next_id(&mut self) -> u64 {
+    fn next_id(&mut self, home: &Home) -> u64 {
         if self.number == self.numbers_end {
-            self.number = take_numbers(NUMBERS);
-            self.numbers_end = self.number + NUMBERS;
+            let numbers = home.schedule.numbers();
+            (self.number, self.numbers_end) = (numbers.start, numbers.end);
         }
         self.number += 1;
         self.number - 1

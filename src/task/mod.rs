@@ -25,6 +25,10 @@ pub(crate) mod state;
 pub(crate) mod unwind;
 pub(crate) mod waker;
 
+use std::ops::Range;
+
+use crate::sys::take_numbers;
+
 pub(crate) use poll::Runnable;
 
 /// A done-callback, ready to run.
@@ -52,4 +56,13 @@ pub(crate) trait Schedule: Send + Sync {
     fn is_single(&self) -> bool {
         false
     }
+
+    /// Draws the numbers of the next tasks of a home: a block at a time, so that homes meet rarely.
+    fn numbers(&self) -> Range<u64> {
+        let first = take_numbers(NUMBERS);
+        first..first + NUMBERS
+    }
 }
+
+/// Task numbers that a home takes from the process at once.
+const NUMBERS: u64 = 256;

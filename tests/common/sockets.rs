@@ -1,9 +1,13 @@
-//! Sockets for tests: on loopback, at a port that is free.
+//! Sockets for tests: on loopback, at a port that is free, real and simulated.
+
+#![allow(dead_code)]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use filch::Result;
+use std::time::Duration;
+
 use filch::net::{TcpListener, TcpStream};
+use filch::{Result, sim};
 
 pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -18,4 +22,24 @@ pub(crate) async fn pair() -> Result<(TcpStream, TcpStream)> {
 /// Bytes to be recognised.
 pub(crate) fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|place| (place * 31 % 251) as u8).collect()
+}
+
+/// Runs what `main` makes on real threads and in simulations, on a loopback that is immediate and
+/// on one that is slow and loses packets.
+pub(crate) fn everywhere<M>(mut main: impl FnMut() -> M)
+where
+    M: Future<Output = Result<()>>,
+{
+    filch::run(main()).unwrap();
+    sim::check(0..4, &mut main);
+    let on_bad_loopback = || {
+        let main = main();
+        async {
+            let loopback = sim::net().link("main", "main");
+            loopback.set_latency(Duration::from_millis(1)..=Duration::from_millis(20));
+            loopback.set_loss(0.1);
+            main.await
+        }
+    };
+    sim::Builder::new().time_limit(Duration::from_secs(3600)).check(0..8, on_bad_loopback);
 }

@@ -1,0 +1,191 @@
+//! A simulated stream: what a program holds of one end of a connection.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{Shutdown, SocketAddr};
+use std::task::Waker;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::connection::{End, Options, Payload, Side};
+use super::network::{Id, Network, State};
+use super::waiting::Ticket;
+use super::{Endpoint, Way, closed};
+use crate::sys::Arc;
+
+/// One end of a connection, held by a program.
+pub(crate) struct Stream {
+    network: Arc<Network>,
+    id: Id,
+    side: Side,
+}
+
+impl Stream {
+    pub(super) fn new(network: Arc<Network>, id: Id, side: Side) -> Self {
+        Stream { network, id, side }
+    }
+
+    /// How the attempt to connect stands.
+    pub(crate) fn connected(&self) -> io::Result<()> {
+        self.with(|end| {
+            end.take_fault()?;
+            if end.open { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        })
+    }
+
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.network.with(|state| self.read_some(state, buffer))
+    }
+
+    pub(crate) fn read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.network.with(|state| {
+            let mut total = 0;
+            for buffer in buffers.iter_mut().filter(|buffer| !buffer.is_empty()) {
+                match self.read_some(state, buffer) {
+                    Ok(count) if count == buffer.len() => total += count,
+                    Ok(count) => return Ok(total + count),
+                    Err(_) if total > 0 => return Ok(total),
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(total)
+        })
+    }
+
+    fn read_some(&self, state: &mut State, buffer: &mut [u8]) -> io::Result<usize> {
+        let end = state.end(self.id, self.side).ok_or_else(closed)?;
+        let count = end.read(buffer, false)?;
+        state.say_read(self.id, self.side, count);
+        Ok(count)
+    }
+
+    pub(crate) fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.with(|end| end.read(buffer, true))
+    }
+
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.network.with(|state| self.write_some(state, bytes))
+    }
+
+    pub(crate) fn write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        // One write of all, as the systems do it, so that no packet ends where a buffer does.
+        self.write(&buffers.iter().flat_map(|buffer| buffer.iter().copied()).collect::<Vec<u8>>())
+    }
+
+    fn write_some(&self, state: &mut State, bytes: &[u8]) -> io::Result<usize> {
+        let end = state.end(self.id, self.side).ok_or_else(closed)?;
+        let count = end.may_write(bytes.len())?;
+        state.send_bytes(self.id, self.side, &bytes[..count]);
+        Ok(count)
+    }
+
+    pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.network.with(|state| {
+            let end = state.end(self.id, self.side).ok_or_else(closed)?;
+            if !end.is_connected() {
+                return Err(Errno::NOTCONN.into());
+            }
+            end.deaf |= how != Shutdown::Write;
+            if how != Shutdown::Read && !std::mem::replace(&mut end.sent_end, true) {
+                state.send(self.id, self.side, Payload::End);
+            }
+            state.wake(self.id, self.side);
+            Ok(())
+        })
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.with(|end| Ok(end.address))
+    }
+
+    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.network.with(|state| Ok(state.end(self.id, !self.side).ok_or_else(closed)?.address))
+    }
+
+    pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.with(|end| Ok(end.take_fault().err()))
+    }
+
+    pub(crate) fn nodelay(&self) -> io::Result<bool> {
+        self.option(|options| options.nodelay)
+    }
+
+    pub(crate) fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.option(|options| options.nodelay = nodelay)
+    }
+
+    pub(crate) fn ttl(&self) -> io::Result<u32> {
+        self.option(|options| options.ttl)
+    }
+
+    pub(crate) fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.option(|options| options.ttl = ttl)
+    }
+
+    pub(crate) fn linger(&self) -> io::Result<Option<Duration>> {
+        self.option(|options| options.linger)
+    }
+
+    pub(crate) fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        self.option(|options| options.linger = linger)
+    }
+
+    fn option<R>(&self, act: impl FnOnce(&mut Options) -> R) -> io::Result<R> {
+        self.with(|end| Ok(act(&mut end.options)))
+    }
+
+    fn with<R>(&self, act: impl FnOnce(&mut End) -> io::Result<R>) -> io::Result<R> {
+        self.network.with(|state| state.end(self.id, self.side).ok_or_else(closed).and_then(act))
+    }
+}
+
+impl Endpoint for Stream {
+    fn wait(
+        &self,
+        way: Way,
+        ticket: Option<&mut Option<Ticket>>,
+        waker: &Waker,
+    ) -> io::Result<bool> {
+        let joined = self.network.with(|state| {
+            let closes = state.closed;
+            let end = state.end(self.id, self.side).ok_or_else(closed)?;
+            let (ready, waiters) = match way {
+                Way::Read => (end.is_readable(), &mut end.readers),
+                Way::Write => (end.is_writable(), &mut end.writers),
+            };
+            match ready {
+                true => Ok(None),
+                false if closes => Err(closed()),
+                false => Ok(Some(waiters.join(ticket, waker))),
+            }
+        })?;
+        Ok(joined.is_some())
+    }
+
+    fn leave(&self, way: Way, ticket: Ticket) {
+        // The waker is dropped outside of the lock.
+        let _waker = self.with(|end| {
+            Ok(match way {
+                Way::Read => end.readers.leave(ticket),
+                Way::Write => end.writers.leave(ticket),
+            })
+        });
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.network.with(|state| state.release(self.id, self.side));
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("TcpStream");
+        if let (Ok(local), Ok(peer)) = (self.local_addr(), self.peer_addr()) {
+            text.field("simulated", &local).field("peer", &peer);
+        }
+        text.finish()
+    }
+}
