@@ -37,6 +37,8 @@
 //! | `timeout`, `wait_for` | [`timeout`], [`timeout_at`], [`timeout_scope`], [`timeout_any`] |
 //! | `sleep`, `loop.time()` | [`sleep`], [`sleep_until`], [`interval`], [`time::Instant`] |
 //! | `to_thread` | [`to_thread`] |
+//! | `Lock`, `Event`, `Condition`, `Semaphore`, `BoundedSemaphore`, `Barrier` | the same in [`sync`] |
+//! | `Queue`, `LifoQueue`, `PriorityQueue` | the same in [`sync`], with channels besides |
 //! | `current_task`, `all_tasks` | [`current_task`], [`all_tasks`] |
 //! | `run_coroutine_threadsafe` | [`Handle::spawn`], [`Task::wait`] |
 //! | streams and sockets | [`net`] |
@@ -47,10 +49,10 @@
 //! # The house
 //!
 //! The source is a house with floors; a room uses only rooms on lower floors. From the ground:
-//! the machine (`sys`); small parts that know nothing of tasks (`driver`, `error`, `probe`); one
-//! task (`task`); what moves tasks along (`blocking`, `reactor`, `scheduler`, `sim`); the parts
-//! put together (`runtime`); what programs are written with (`scope`, `time`); the outside world
-//! (`net`).
+//! the machine (`sys`); small parts that know nothing of tasks (`driver`, `error`, `probe`,
+//! `wait_list`); one task (`task`); what moves tasks along (`blocking`, `reactor`, `scheduler`,
+//! `sim`); the parts put together (`runtime`); what programs are written with (`scope`, `sync`,
+//! `time`); the outside world (`net`).
 
 mod sys;
 

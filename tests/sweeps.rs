@@ -8,10 +8,10 @@ mod common;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use filch::sim::{Broken, Swept, cancel_everywhere, timeout_everywhere, timeout_when_swept};
+use filch::sim::{cancel_everywhere, timeout_everywhere, timeout_when_swept};
 use filch::sync::{Barrier, BoundedSemaphore, Condition, Event, Lock, Queue, RwLock, Semaphore};
 use filch::sync::{PriorityQueue, broadcast, oneshot, watch};
-use filch::{Result, Task, spawn, yield_now};
+use filch::{Task, spawn, yield_now};
 
 /// A program that cancels nobody itself; its parties may end as they like.
 async fn all(parties: impl IntoIterator<Item = Task<()>>) {
@@ -378,12 +378,6 @@ impl Drop for Returns {
     }
 }
 
-fn sweep_leaky(sweep: fn(fn() -> Leak) -> Result<Swept, Broken>) -> Broken {
-    sweep(|| Box::pin(uses_leaky())).expect_err("it is broken on purpose")
-}
-
-type Leak = std::pin::Pin<Box<dyn Future<Output = ()>>>;
-
 async fn uses_leaky() {
     let semaphore = Arc::new(Leaky::default());
     semaphore.release();
@@ -403,7 +397,7 @@ async fn uses_leaky() {
 
 #[test]
 fn a_broken_semaphore_is_caught_by_a_cancellation() {
-    let broken = sweep_leaky(|program| cancel_everywhere(program));
+    let broken = cancel_everywhere(uses_leaky).expect_err("it is broken on purpose");
     assert!(broken.to_string().contains("cancelled in turn"), "{broken}");
     // The next in line waits for a permit that is lost.
     assert!(broken.error().is_deadlock(), "{broken}");
@@ -411,7 +405,7 @@ fn a_broken_semaphore_is_caught_by_a_cancellation() {
 
 #[test]
 fn a_broken_semaphore_is_caught_by_a_timeout() {
-    let broken = sweep_leaky(|program| timeout_everywhere(program));
+    let broken = timeout_everywhere(uses_leaky).expect_err("it is broken on purpose");
     assert!(broken.to_string().contains("ran out in turn"), "{broken}");
     assert!(broken.error().is_deadlock(), "{broken}");
 }
