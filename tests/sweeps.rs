@@ -8,15 +8,17 @@ mod common;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use filch::sim::{cancel_everywhere, timeout_everywhere, timeout_when_swept};
+use filch::sim::{Builder, cancel_everywhere, timeout_everywhere, timeout_when_swept};
 use filch::sync::{Barrier, BoundedSemaphore, Condition, Event, Lock, Queue, RwLock, Semaphore};
 use filch::sync::{PriorityQueue, broadcast, oneshot, watch};
-use filch::{Task, spawn, yield_now};
+use filch::{Task, catch_cancelled, spawn, yield_now};
 
 /// A program that cancels nobody itself; its parties may end as they like.
 async fn all(parties: impl IntoIterator<Item = Task<()>>) {
     for party in parties {
-        let _ = party.await;
+        if let Err(error) = party.await {
+            assert!(!error.is_panic(), "{error}");
+        }
     }
 }
 
@@ -25,7 +27,9 @@ fn sweep<F>(program: impl Fn() -> F)
 where
     F: Future<Output = ()>,
 {
-    for swept in [cancel_everywhere(&program), timeout_everywhere(&program)] {
+    // What is lost may leave somebody who looks for it for ever.
+    let sim = Builder::new().turn_limit(10_000);
+    for swept in [sim.cancel_everywhere(&program), sim.timeout_everywhere(&program)] {
         match swept {
             Ok(swept) => assert!(swept.runs() > 20, "only {} moments", swept.runs()),
             Err(broken) => panic!("{broken}"),
@@ -156,7 +160,13 @@ fn a_condition() {
                 let shared = shared.clone();
                 party(async move {
                     let mut items = shared.0.lock().await;
-                    shared.1.wait_for(&mut items, |items| *items != 0).await;
+                    let wait = shared.1.wait_for(&mut items, |items| *items != 0);
+                    let ended = catch_cancelled(wait).await;
+                    // However it ended, the lock is held again.
+                    assert!(shared.0.is_locked() && *items < 3);
+                    if let Err(cancelled) = ended {
+                        cancelled.raise().await;
+                    }
                     if *items > 0 {
                         *items -= 1;
                     }
@@ -165,8 +175,11 @@ fn a_condition() {
             .collect();
         for _ in 0..2 {
             yield_now().await;
-            *shared.0.lock().await += 1;
+            let mut items = shared.0.lock().await;
+            *items += 1;
             shared.1.notify(1);
+            // Who was notified has to wait for the lock.
+            yield_now().await;
         }
         // No notification is lost: whoever is left is served by those two.
         while *shared.0.lock().await > 0 && shared.1.waiting() > 0 {

@@ -159,7 +159,12 @@ impl<T: Clone> Receiver<T> {
     /// # Cancellation
     /// Takes nothing.
     pub async fn recv(&mut self) -> Result<T, RecvError> {
-        Recv { receiver: self, waiter: Waiter::new(()) }.await
+        match self.try_recv() {
+            Ok(value) => Ok(value),
+            Err(TryRecvError::Empty) => Recv { receiver: self, waiter: Waiter::new(()) }.await,
+            Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
+            Err(TryRecvError::Closed) => Err(RecvError::Closed),
+        }
     }
 
     /// Takes the next value if there is one.
