@@ -29,6 +29,7 @@ fn main() {
     table.row::<QueueOf<0, 1, 1>>();
     table.row::<QueueOf<0, 8, 1>>();
     table.row::<QueueOf<0, 8, 8>>();
+    table.row::<OneshotReady>();
     table.row::<Oneshot>();
     table.row::<BroadcastTo<8>>();
 }
@@ -191,6 +192,26 @@ impl<const ROOM: usize, const PUTTERS: usize, const GETTERS: usize> Work
         drop(putter);
         done.await.unwrap();
         Some(watch.stop(items))
+    }
+}
+
+/// The value is there before anybody waits for it.
+struct OneshotReady;
+
+impl Work for OneshotReady {
+    fn name() -> String {
+        "oneshot_ready".to_owned()
+    }
+
+    async fn run<K: Kit>(scale: Scale) -> Option<Sample> {
+        let times = scale.pick(300_000, 500);
+        let watch = Watch::start();
+        for number in 0..times {
+            let (teller, told) = K::oneshot();
+            K::tell(teller, number as u64);
+            assert_eq!(told.await, number as u64);
+        }
+        Some(watch.stop(times))
     }
 }
 

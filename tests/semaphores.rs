@@ -161,6 +161,10 @@ fn a_bounded_semaphore_notices_a_release_too_many() {
     semaphore.try_acquire().unwrap().forget();
     assert_eq!(semaphore.release(), Ok(()));
     assert_eq!(semaphore.release(), Err(ReleasedTooOften));
+    let permit = semaphore.try_acquire().unwrap();
+    assert_eq!(semaphore.release(), Ok(()));
+    drop(permit);
+    assert_eq!(semaphore.available(), 2, "it came back once");
 }
 
 // upstream: test_locks.SemaphoreTests.test_release_no_waiters

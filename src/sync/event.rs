@@ -128,10 +128,14 @@ impl Event {
     fn set_or_join(&self, waiter: Pin<&Waiter<()>>, context: &Context<'_>) -> bool {
         let waker = context.waker().clone();
         let mut line = self.line.lock();
-        match self.state.compare_exchange(CLEAR, QUEUE, Ordering::Relaxed, Ordering::Acquire) {
-            Err(SET) => return true,
-            Ok(_) | Err(_) => line.join(waiter, waker),
+        // From QUEUE, only this lock's holder changes the state.
+        if self.state.load(Ordering::Relaxed) != QUEUE {
+            let order = (Ordering::Relaxed, Ordering::Acquire);
+            if self.state.compare_exchange(CLEAR, QUEUE, order.0, order.1) == Err(SET) {
+                return true;
+            }
         }
+        line.join(waiter, waker);
         false
     }
 

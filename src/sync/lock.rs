@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::sync::block::block_on;
 use crate::sync::guards::{LockGuard, OwnedLockGuard};
-use crate::sync::permits::Permits;
+use crate::sync::permits::{Acquire, Permits};
 use crate::sys::{Arc, UnsafeCell};
 
 /// A lock that owns what it protects; those who wait are served in the order of their arrival.
@@ -80,7 +80,9 @@ impl<T> Lock<T> {
     #[inline]
     #[doc(alias = "acquire")]
     pub async fn lock(&self) -> LockGuard<'_, T> {
-        self.permits.acquire(1).await;
+        if !self.permits.try_acquire(1) && !self.permits.acquire_soon() {
+            Acquire::new(&self.permits, 1).await;
+        }
         LockGuard::new(self)
     }
 

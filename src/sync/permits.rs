@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::sys::{AtomicUsize, Mutex, Ordering};
+use crate::sys::{AtomicUsize, Mutex, Ordering, SPINS, spin_loop};
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
 /// Set while somebody stands in line; the bits above it count the free permits.
@@ -72,6 +72,23 @@ impl Permits {
                 Err(now) => word = now,
             }
         }
+    }
+
+    /// Takes a permit that is about to come back: while nobody stands in line, the owner may be in
+    /// the middle of a few stores on another core, and to join the line would make everybody who
+    /// comes after join it, too.
+    #[cold]
+    pub(super) fn acquire_soon(&self) -> bool {
+        for _ in 0..SPINS {
+            if self.word.load(Ordering::Relaxed) & QUEUE != 0 {
+                return false;
+            }
+            spin_loop();
+            if self.try_acquire(1) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Takes permits, waiting in line for them.

@@ -119,7 +119,14 @@ impl<T, O: Order<T>> Future for Get<'_, T, O> {
                 return Poll::Pending;
             }
         }
-        this.waiter.as_mut().reset();
+        if this.waiter.is_woken() {
+            this.waiter.as_mut().reset();
+            match this.queue.try_get() {
+                Ok(item) => return Poll::Ready(Ok(item)),
+                Err(TryGetError::Shutdown) => return Poll::Ready(Err(Shutdown)),
+                Err(TryGetError::Empty) => {}
+            }
+        }
         let waker = context.waker().clone();
         let waiter = this.waiter.as_ref();
         match this.queue.get_or(|inner| inner.getters.join(waiter, waker)) {

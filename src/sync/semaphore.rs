@@ -72,7 +72,7 @@ impl Semaphore {
     #[inline]
     pub async fn acquire_many(&self, count: usize) -> Permit<'_> {
         self.permits.acquire(count).await;
-        Permit { permits: &self.permits, count }
+        Permit { permits: &self.permits, count, bound: MOST }
     }
 
     /// As [`acquire_many`](Semaphore::acquire_many), with permits that keep the semaphore alive.
@@ -100,7 +100,11 @@ impl Semaphore {
     #[inline]
     pub fn try_acquire_many(&self, count: usize) -> Result<Permit<'_>, WouldWait> {
         let taken = self.permits.try_acquire(count);
-        if taken { Ok(Permit { permits: &self.permits, count }) } else { Err(WouldWait) }
+        if taken {
+            Ok(Permit { permits: &self.permits, count, bound: MOST })
+        } else {
+            Err(WouldWait)
+        }
     }
 
     /// Takes a permit, blocking this plain thread; it stands in the same line as tasks do.
@@ -145,6 +149,8 @@ impl Semaphore {
 pub struct Permit<'a> {
     permits: &'a Permits,
     count: usize,
+    /// So many may be free once it has come back.
+    bound: usize,
 }
 
 impl Permit<'_> {
@@ -163,7 +169,8 @@ impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
         if self.count > 0 {
-            self.permits.release(self.count);
+            // Who released it by hand as well has been given it back already.
+            let _ = self.permits.release_within(self.count, self.bound);
         }
     }
 }
@@ -250,7 +257,7 @@ impl BoundedSemaphore {
     /// Leaves the line; a permit already given to this call goes to the next in line.
     pub async fn acquire(&self) -> Permit<'_> {
         self.permits.acquire(1).await;
-        Permit { permits: &self.permits, count: 1 }
+        Permit { permits: &self.permits, count: 1, bound: self.bound }
     }
 
     /// Takes a permit if one is free and nobody waits.
@@ -259,7 +266,11 @@ impl BoundedSemaphore {
     /// [`WouldWait`] otherwise.
     pub fn try_acquire(&self) -> Result<Permit<'_>, WouldWait> {
         let taken = self.permits.try_acquire(1);
-        if taken { Ok(Permit { permits: &self.permits, count: 1 }) } else { Err(WouldWait) }
+        if taken {
+            Ok(Permit { permits: &self.permits, count: 1, bound: self.bound })
+        } else {
+            Err(WouldWait)
+        }
     }
 
     /// Takes a permit, blocking this plain thread.
