@@ -445,6 +445,27 @@ fn a_guard_whose_wait_was_dropped_says_so() {
 }
 
 #[test]
+fn an_owned_guard_waits_as_well() {
+    in_any_order(async || {
+        let lock = Arc::new(Lock::new(0));
+        let changed = Arc::new(Condition::new());
+        let waiter = spawn({
+            let (mut guard, changed) = (Lock::lock_owned(&lock).await, changed.clone());
+            async move {
+                changed.wait_for(&mut guard, |number| *number > 0).await;
+                *guard += 1;
+            }
+        });
+        // The guard is in the task: nobody gets here before it waits.
+        *lock.lock().await += 1;
+        changed.notify_all();
+        waiter.await?;
+        assert_eq!(*lock.lock().await, 2);
+        Ok(())
+    });
+}
+
+#[test]
 fn plain_threads_wait_as_well() {
     let shared = Shared::new();
     let thread = std::thread::spawn({

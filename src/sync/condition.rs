@@ -12,8 +12,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::sync::block::block_on;
-use crate::sync::guards::LockGuard;
-use crate::sync::lock::Lock;
+use crate::sync::guards::WholeGuard;
 use crate::sync::permits::Acquire;
 use crate::sys::Mutex;
 use crate::task::unwind::catch_cancelled_any;
@@ -79,7 +78,7 @@ impl Condition {
     ///
     /// Dropped by other means, such as a `select!`, it cannot wait for the lock: the guard has
     /// lost it, and panics when it is used.
-    pub async fn wait<T>(&self, guard: &mut LockGuard<'_, T>) {
+    pub async fn wait<G: WholeGuard>(&self, guard: &mut G) {
         let mut wait = pin!(Wait { condition: self, waiter: Waiter::new(()), notified: false });
         let lock = wait.as_mut().join(guard);
         let mut cancelled = catch_cancelled_any(wait.as_mut()).await.err();
@@ -103,10 +102,10 @@ impl Condition {
     ///
     /// # Cancellation
     /// As of [`wait`](Condition::wait).
-    pub async fn wait_for<T>(
+    pub async fn wait_for<G: WholeGuard>(
         &self,
-        guard: &mut LockGuard<'_, T>,
-        mut is_met: impl FnMut(&mut T) -> bool,
+        guard: &mut G,
+        mut is_met: impl FnMut(&mut G::Value) -> bool,
     ) {
         while !is_met(guard) {
             self.wait(guard).await;
@@ -118,7 +117,7 @@ impl Condition {
     /// # Panics
     /// Inside a task.
     #[track_caller]
-    pub fn wait_blocking<T>(&self, guard: &mut LockGuard<'_, T>) {
+    pub fn wait_blocking<G: WholeGuard>(&self, guard: &mut G) {
         block_on(self.wait(guard));
     }
 
@@ -175,7 +174,7 @@ pin_project! {
 
 impl Wait<'_> {
     /// Stands in line, and releases the lock.
-    fn join<'a, T>(self: Pin<&mut Self>, guard: &mut LockGuard<'a, T>) -> &'a Lock<T> {
+    fn join<G: WholeGuard>(self: Pin<&mut Self>, guard: &mut G) -> G::Lock {
         let this = self.project();
         // The first poll brings the task's waker.
         let nobody = std::task::Waker::noop().clone();

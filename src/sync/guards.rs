@@ -6,9 +6,59 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
+use self::sealed::Guard as _;
 use crate::sync::lock::Lock;
 use crate::sync::permits::Permits;
 use crate::sys::Arc;
+
+const LOST: &str = "the lock was lost: a wait on a condition was dropped half-way";
+
+/// A guard of a whole [`Lock`], which a [`Condition`](crate::sync::Condition) can wait with:
+/// [`LockGuard`] or [`OwnedLockGuard`].
+pub trait WholeGuard: DerefMut<Target = Self::Value> + sealed::Guard {}
+
+impl<G: DerefMut<Target = Self::Value> + sealed::Guard> WholeGuard for G {}
+
+pub(super) mod sealed {
+    use super::*;
+
+    pub trait Guard {
+        type Value;
+        type Lock: Deref<Target = Lock<Self::Value>>;
+
+        /// Takes the lock out, to be released, taken again, and put back.
+        fn take_out(&mut self) -> Self::Lock;
+        fn put_back(&mut self, lock: Self::Lock);
+    }
+
+    impl<'a, T> Guard for LockGuard<'a, T> {
+        type Value = T;
+        type Lock = &'a Lock<T>;
+
+        #[track_caller]
+        fn take_out(&mut self) -> &'a Lock<T> {
+            self.lock.take().expect(LOST)
+        }
+
+        fn put_back(&mut self, lock: &'a Lock<T>) {
+            self.lock = Some(lock);
+        }
+    }
+
+    impl<T> Guard for OwnedLockGuard<T> {
+        type Value = T;
+        type Lock = Arc<Lock<T>>;
+
+        #[track_caller]
+        fn take_out(&mut self) -> Arc<Lock<T>> {
+            self.lock.take().expect(LOST)
+        }
+
+        fn put_back(&mut self, lock: Arc<Lock<T>>) {
+            self.lock = Some(lock);
+        }
+    }
+}
 
 /// Holds a [`Lock`], and releases it when it is dropped, on every way out (LOCK-05).
 #[must_use = "a lock is released at once if its guard is not kept"]
@@ -28,19 +78,7 @@ impl<'a, T> LockGuard<'a, T> {
     #[inline]
     #[track_caller]
     fn lock(&self) -> &'a Lock<T> {
-        self.lock.expect("the lock was lost: a wait on a condition was dropped half-way")
-    }
-
-    /// Takes the lock out of the guard, to be released and [returned](LockGuard::put_back).
-    #[track_caller]
-    pub(super) fn take_out(&mut self) -> &'a Lock<T> {
-        let lock = self.lock();
-        self.lock = None;
-        lock
-    }
-
-    pub(super) fn put_back(&mut self, lock: &'a Lock<T>) {
-        self.lock = Some(lock);
+        self.lock.expect(LOST)
     }
 
     /// Narrows a guard to a part of the value; the lock stays held.
@@ -112,7 +150,7 @@ impl<T> Drop for LockGuard<'_, T> {
 /// Holds a [`Lock`] and keeps it alive; releases it when it is dropped.
 #[must_use = "a lock is released at once if its guard is not kept"]
 pub struct OwnedLockGuard<T> {
-    /// `None` only while the guard is being mapped.
+    /// `None` while a wait on a condition has the lock released.
     lock: Option<Arc<Lock<T>>>,
     /// Only a `T` that is `Sync` may be looked at from two threads.
     value: PhantomData<T>,
@@ -123,8 +161,9 @@ impl<T> OwnedLockGuard<T> {
         OwnedLockGuard { lock: Some(lock), value: PhantomData }
     }
 
+    #[track_caller]
     fn lock(&self) -> &Lock<T> {
-        self.lock.as_ref().expect("only `map` takes it")
+        self.lock.as_ref().expect(LOST)
     }
 
     /// Narrows a guard to a part of the value; the lock stays held.
@@ -133,7 +172,7 @@ impl<T> OwnedLockGuard<T> {
         part: impl FnOnce(&mut T) -> &mut U,
     ) -> OwnedMappedLockGuard<T, U> {
         let part = NonNull::from(part(&mut *guard));
-        let lock = guard.lock.take().expect("only this takes it");
+        let lock = guard.take_out();
         OwnedMappedLockGuard { lock, part, value: PhantomData }
     }
 }

@@ -40,7 +40,7 @@ pub mod watch;
 pub use barrier::{Barrier, BrokenBarrier};
 pub use condition::Condition;
 pub use event::Event;
-pub use guards::{LockGuard, MappedLockGuard, OwnedLockGuard, OwnedMappedLockGuard};
+pub use guards::{LockGuard, MappedLockGuard, OwnedLockGuard, OwnedMappedLockGuard, WholeGuard};
 pub use lock::{Lock, WouldWait};
 pub use order::{Fifo, Lifo, Order, Priority};
 pub use queue::{DoneTooOften, LifoQueue, PriorityQueue, PutError, Queue};
