@@ -479,8 +479,9 @@ fn a_writer_who_goes_away_lets_the_readers_in() {
         writer.cancel();
         reader.await?;
         assert!(writer.await.unwrap_err().is_cancelled());
-        drop(reading);
-        assert!(lock.try_write().is_ok());
+        assert!(RwLock::try_write_owned(&lock).is_err());
+        drop((reading, RwLock::try_read_owned(&lock)?));
+        assert!(RwLock::try_write_owned(&lock).is_ok());
         Ok(())
     });
 }

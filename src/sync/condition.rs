@@ -18,7 +18,8 @@ use crate::sys::Mutex;
 use crate::task::unwind::catch_cancelled_any;
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
-/// A line of those who wait until something about the value of a [`Lock`] has changed.
+/// A line of those who wait until something about the value of a [`Lock`](crate::sync::Lock) has
+/// changed.
 ///
 /// It belongs to whatever lock the guards are of; several conditions may share one (COND-01).
 /// Those who are notified go on once the lock is free, in the order of their arrival.

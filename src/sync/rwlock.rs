@@ -110,6 +110,24 @@ impl<T> RwLock<T> {
         if taken { Ok(RwLockWriteGuard { lock: self, value: PhantomData }) } else { Err(WouldWait) }
     }
 
+    /// As [`try_read`](RwLock::try_read), with a guard that keeps the lock alive.
+    ///
+    /// # Errors
+    /// [`WouldWait`] if somebody writes or waits.
+    pub fn try_read_owned(lock: &Arc<Self>) -> Result<OwnedRwLockReadGuard<T>, WouldWait> {
+        let taken = lock.permits.try_acquire(1);
+        if taken { Ok(OwnedRwLockReadGuard { lock: lock.clone() }) } else { Err(WouldWait) }
+    }
+
+    /// As [`try_write`](RwLock::try_write), with a guard that keeps the lock alive.
+    ///
+    /// # Errors
+    /// [`WouldWait`] if somebody reads, writes or waits.
+    pub fn try_write_owned(lock: &Arc<Self>) -> Result<OwnedRwLockWriteGuard<T>, WouldWait> {
+        let taken = lock.permits.try_acquire(ALL);
+        if taken { Ok(OwnedRwLockWriteGuard { lock: lock.clone() }) } else { Err(WouldWait) }
+    }
+
     /// Takes the lock for reading, blocking this plain thread.
     ///
     /// # Panics
