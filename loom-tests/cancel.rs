@@ -1,24 +1,13 @@
 //! A request on its walk along tasks that await each other.
 
-use std::future::{pending, poll_fn};
-use std::task::Poll;
+use std::future::pending;
 
 use loom::thread;
 
-use super::common::{explore, explore_at_most, home, outcome, spawn};
+use super::common::{explore, explore_at_most, home, outcome, spawn, twice};
 use crate::TaskRef;
-use crate::error::Result;
 use crate::task::memory::Home;
 use crate::task::unwind::catch_cancelled;
-
-/// Sleeps once, and returns a value when it is woken.
-fn twice<T: Copy>(value: T) -> impl Future<Output = Result<T>> {
-    let mut polls = 0;
-    poll_fn(move |_| {
-        polls += 1;
-        if polls == 1 { Poll::Pending } else { Poll::Ready(Ok(value)) }
-    })
-}
 
 /// The home is empty: nobody kept a reference to a task.
 fn nothing_is_left(home: &Home) {

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use crate::error::{Error, Outcome};
+use crate::error::{Error, Outcome, Result};
 use crate::sys::{Arc, Mutex, block_on};
 use crate::task::handle::Task;
 use crate::task::memory::{Home, HomeHandle, Kind};
@@ -94,6 +94,15 @@ where
     runnable.queue();
     // SAFETY: `task` was made just now, with this type of value.
     unsafe { Task::new(task) }
+}
+
+/// Sleeps once, and returns a value when it is woken.
+pub(super) fn twice<T: Copy>(value: T) -> impl Future<Output = Result<T>> {
+    let mut polls = 0;
+    poll_fn(move |_| {
+        polls += 1;
+        if polls == 1 { Poll::Pending } else { Poll::Ready(Ok(value)) }
+    })
 }
 
 /// How a finished task ended: its value, or whether it was cancelled.

@@ -10,6 +10,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+mod group;
+
 /// What a cancellation says: asyncio's `msg`.
 pub(crate) type Message = Cow<'static, str>;
 
@@ -44,6 +46,7 @@ enum Kind {
     Timeout(Elapsed, Option<Message>),
     Panic { text: String, payload: Mutex<Option<Box<dyn Any + Send>>> },
     Deadlock(String),
+    Group(Box<[Error]>),
     Other(Box<dyn StdError + Send + Sync>),
 }
 
@@ -180,6 +183,7 @@ impl fmt::Display for Error {
             Some(Kind::Timeout(elapsed, _)) => elapsed.fmt(f),
             Some(Kind::Panic { text, .. }) => write!(f, "panicked: {text}"),
             Some(Kind::Deadlock(report)) => f.write_str(report),
+            Some(Kind::Group(errors)) => group::show(errors, f),
             Some(Kind::Other(error)) => error.fmt(f),
         }
     }

@@ -35,10 +35,13 @@
 //! | `Task` and its methods | [`Task`], which owns the value; [`TaskRef`], for everybody else |
 //! | `except CancelledError` | [`catch_cancelled`] |
 //! | `timeout`, `wait_for` | [`timeout`], [`timeout_at`], [`timeout_scope`], [`timeout_any`] |
+//! | `TaskGroup`, `ExceptionGroup` | [`task_group`], [`Error::errors`], [`Error::split`] |
+//! | `shield`, `gather` | [`shield`], [`gather`](fn@gather), [`gather!`](macro@gather) |
+//! | `wait`, `as_completed` | [`wait`], [`as_completed`] |
+//! | `staggered_race` | [`staggered_race`] |
 //! | `sleep`, `loop.time()` | [`sleep`], [`sleep_until`], [`interval`], [`time::Instant`] |
 //! | `to_thread` | [`to_thread`] |
-//! | `Lock`, `Event`, `Condition`, `Semaphore`, `BoundedSemaphore`, `Barrier` | the same in [`sync`] |
-//! | `Queue`, `LifoQueue`, `PriorityQueue` | the same in [`sync`], with channels besides |
+//! | `Lock`, `Event`, `Condition`, `Semaphore`, `Barrier`, `Queue` | the same in [`sync`], and more |
 //! | `current_task`, `all_tasks` | [`current_task`], [`all_tasks`] |
 //! | `run_coroutine_threadsafe` | [`Handle::spawn`], [`Task::wait`] |
 //! | streams and sockets | [`net`] |
@@ -82,7 +85,14 @@ pub use crate::runtime::sim;
 pub use crate::runtime::{BuildError, Builder, Handle, Runtime, TaskBuilder, TryCurrentError};
 pub use crate::runtime::{ToThread, YieldNow};
 pub use crate::runtime::{all_tasks, run, spawn, spawn_eager, to_thread, yield_now};
+#[doc(hidden)]
+pub use crate::scope::gather_together;
+pub use crate::scope::{AsCompleted, AsCompletedBefore, as_completed};
 pub use crate::scope::{Deadline, NotActive, Timeout, TimeoutAny, TimeoutScope};
+pub use crate::scope::{Gather, GatherResults, Together, gather};
+pub use crate::scope::{GroupRefused, GroupScope, TaskGroup, task_group};
+pub use crate::scope::{Raced, staggered_race};
+pub use crate::scope::{ReturnWhen, Shield, TaskHandle, Wait, Waited, shield, wait};
 pub use crate::scope::{timeout, timeout_any, timeout_at, timeout_scope};
 pub use crate::task::current::current_task;
 pub use crate::task::handle::{Join, Task, TaskId};

@@ -45,6 +45,11 @@ pub(crate) fn error_never_retrieved(
     tracing::error!(target: "filch::task", task, %place, %error, "error was never retrieved");
 }
 
+/// A task group was dropped half-way after a child had failed: nobody will see that error.
+pub(crate) fn group_abandoned(error: impl Display) {
+    tracing::error!(target: "filch::task", %error, "error of a child in an abandoned task group");
+}
+
 /// Code that a task left behind, a callback or a value's destructor, panicked.
 pub(crate) fn stray_panic(what: &'static str, error: impl Display) {
     tracing::error!(target: "filch::task", what, %error, "stray panic contained");

@@ -263,6 +263,8 @@ fn declared_room(line: &str) -> Option<String> {
 
 /// The rooms that a line of code names by `crate::`.
 fn rooms_named_in(line: &str) -> Vec<String> {
+    // What a macro names is at the user's, who comes in through the roof.
+    let line = line.replace("$crate::", "");
     let rooms = line.split("crate::").skip(1);
     let named = rooms.map(|rest| {
         let end = rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_');

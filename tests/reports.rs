@@ -6,7 +6,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use common::{Boom, ms};
-use filch::{Error, Result, Runtime, Task, sleep, spawn, yield_now};
+use filch::{Error, Result, ReturnWhen, Runtime, Task};
+use filch::{catch_cancelled, gather, shield, sleep, spawn, task_group, wait, yield_now};
 use tracing::Level;
 
 /// Everything reported while a simulation runs.
@@ -97,6 +98,88 @@ fn values_and_cancellations_are_no_errors() {
         Ok(())
     });
     assert_eq!(lines, [] as [&str; 0]);
+}
+
+// upstream: test_tasks.CoroutineGatherTests.test_exception_marking
+#[test]
+fn later_errors_of_gathered_tasks_are_nobodys_business() {
+    // GAT-04
+    let lines = reported(async {
+        let fails = |after| {
+            spawn(async move {
+                sleep(ms(after)).await;
+                Err::<(), Error>(Boom("gathered").into())
+            })
+        };
+        let outer = spawn(gather([fails(1), fails(2), fails(3)]));
+        assert!(outer.await.unwrap_err().is::<Boom>());
+        sleep(ms(5)).await;
+        Ok(())
+    });
+    assert_eq!(lines, [] as [&str; 0]);
+}
+
+#[test]
+fn waiting_for_a_failed_task_is_no_look() {
+    // WAIT-09
+    let lines = reported(async {
+        drop(wait([failed().await], ReturnWhen::AllCompleted).await);
+        drop(wait([failed().await], ReturnWhen::FirstError).await);
+        Ok(())
+    });
+    assert_eq!(lines.len(), 2, "{lines:?}");
+}
+
+#[test]
+fn error_behind_an_abandoned_shield_is_reported() {
+    // SHD-04
+    let lines = reported(async {
+        let outer = spawn(shield(spawn(async {
+            sleep(ms(2)).await;
+            Err::<(), Error>(Boom("behind the shield").into())
+        })));
+        sleep(ms(1)).await;
+        outer.cancel();
+        assert!(outer.await.unwrap_err().is_cancelled());
+        sleep(ms(2)).await;
+        Ok(())
+    });
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("behind the shield"), "{lines:?}");
+}
+
+#[test]
+fn errors_of_a_groups_children_are_the_groups() {
+    let lines = reported(async {
+        let failing = task_group(async |group| {
+            group.spawn(async { Err::<(), Error>(Boom("child").into()) });
+            Ok(())
+        });
+        assert!(failing.await.is_err());
+        Ok(())
+    });
+    assert_eq!(lines, [] as [&str; 0]);
+}
+
+#[test]
+fn error_of_a_child_whose_group_was_dropped_is_reported() {
+    // TG-17
+    let lines = reported(async {
+        let mut group = Box::pin(task_group(async |group| {
+            group.spawn(async {
+                let _ = catch_cancelled(sleep(ms(60))).await;
+                Err::<(), Error>(Boom("orphan").into())
+            });
+            Ok(())
+        }));
+        assert!(futures::poll!(&mut group).is_pending());
+        sleep(ms(1)).await;
+        drop(group);
+        sleep(ms(1)).await;
+        Ok(())
+    });
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("orphan"), "{lines:?}");
 }
 
 /// How often each word is told of the task `id`, in the order of their first time.

@@ -11,7 +11,10 @@
 mod foreign;
 mod parse;
 mod run;
+mod scopes;
+mod several;
 mod threads;
+mod waits;
 
 use std::io::{self, BufRead, BufWriter, Write};
 use std::process::ExitCode;

@@ -32,10 +32,25 @@ pub(crate) enum Op {
     Uncancel(Name),
     Cancelling(Name),
     Join(Name),
+    Shield(Name),
     Timeout(Option<u64>, Block),
     Reschedule(Option<u64>),
+    Group(Block),
+    GroupSpawn(Name, Block),
+    Gather(Vec<Name>, bool),
+    Wait(Vec<Name>, When, Option<u64>),
+    WaitForTask(u64, Name),
+    WaitForBlock(u64, Block),
+    AsCompleted(Vec<Name>, Option<u64>),
     Try(Block, Arc<Handlers>),
     Fail(Name),
+    EventWait(Name),
+    EventSet(Name),
+    EventClear(Name),
+    Lock(Name, Block),
+    Permit(Name, usize, Block),
+    Put(Name, usize, Name),
+    Get(Name, usize),
     JoinAll(Vec<Block>),
     TryJoin(Vec<Block>),
     Select(Vec<Block>),
@@ -45,6 +60,14 @@ pub(crate) enum Op {
     AwaitBox(Name),
     DropBox(Name),
     Count,
+}
+
+/// What `wait` waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    All,
+    First,
+    FirstError,
 }
 
 /// What a `try` does about how its block ends.
@@ -74,24 +97,6 @@ pub(crate) enum Fault {
     /// It is no scenario.
     Malformed(String),
 }
-
-/// Operations of the language that the runtime cannot do yet.
-const LATER: [&str; 14] = [
-    "shield",
-    "group",
-    "gspawn",
-    "gather",
-    "wait",
-    "wait_for",
-    "as_completed",
-    "evt_wait",
-    "evt_set",
-    "evt_clear",
-    "lock",
-    "sem",
-    "qput",
-    "qget",
-];
 
 /// Reads one line.
 ///
@@ -125,21 +130,42 @@ fn op(value: &Value) -> Result<Op, Fault> {
         "uncancel" => Op::Uncancel(name(at(1))?),
         "cancelling" => Op::Cancelling(name(at(1))?),
         "join" => Op::Join(name(at(1))?),
+        "shield" => Op::Shield(name(at(1))?),
         "timeout" => Op::Timeout(limit(at(1))?, block(at(2))?),
         "resched" => Op::Reschedule(limit(at(1))?),
+        "group" => Op::Group(block(at(1))?),
+        "gspawn" => Op::GroupSpawn(name(at(1))?, block(at(2))?),
         "try" => Op::Try(block(at(1))?, Arc::new(handlers(at(2))?)),
         "fail" => Op::Fail(name(at(1))?),
-        "join_all" => Op::JoinAll(blocks(at(1))?),
-        "try_join" => Op::TryJoin(blocks(at(1))?),
-        "select" => Op::Select(blocks(at(1))?),
-        "funord" => Op::Unordered(blocks(at(1))?),
         "box" => Op::Box(name(at(1))?, block(at(2))?),
         "poll_box" => Op::PollBox(name(at(1))?),
         "await_box" => Op::AwaitBox(name(at(1))?),
         "drop_box" => Op::DropBox(name(at(1))?),
         "count" => Op::Count,
-        kind if LATER.contains(&kind) => return Err(Fault::Unsupported(kind.to_owned())),
-        kind => return Err(malformed(&format!("no operation is called `{kind}`"))),
+        kind => return several(kind, &at),
+    })
+}
+
+/// Operations on several tasks or blocks, and what is like them.
+fn several<'a>(kind: &str, at: &dyn Fn(usize) -> &'a Value) -> Result<Op, Fault> {
+    Ok(match kind {
+        "gather" => Op::Gather(names(at(1))?, at(2).as_bool() == Some(true)),
+        "wait" => Op::Wait(names(at(1))?, when(at(2))?, limit(at(3))?),
+        "wait_for" if at(2).is_string() => Op::WaitForTask(time(at(1))?, name(at(2))?),
+        "wait_for" => Op::WaitForBlock(time(at(1))?, block(at(2))?),
+        "as_completed" => Op::AsCompleted(names(at(1))?, limit(at(2))?),
+        "join_all" => Op::JoinAll(blocks(at(1))?),
+        "try_join" => Op::TryJoin(blocks(at(1))?),
+        "select" => Op::Select(blocks(at(1))?),
+        "funord" => Op::Unordered(blocks(at(1))?),
+        "evt_wait" => Op::EventWait(name(at(1))?),
+        "evt_set" => Op::EventSet(name(at(1))?),
+        "evt_clear" => Op::EventClear(name(at(1))?),
+        "lock" => Op::Lock(name(at(1))?, block(at(2))?),
+        "sem" => Op::Permit(name(at(1))?, count(at(2))?, block(at(3))?),
+        "qput" => Op::Put(name(at(1))?, count(at(2))?, name(at(3))?),
+        "qget" => Op::Get(name(at(1))?, count(at(2))?),
+        kind => return Err(Fault::Unsupported(kind.to_owned())),
     })
 }
 
@@ -171,8 +197,25 @@ fn name(value: &Value) -> Result<Name, Fault> {
     value.as_str().map(Arc::from).ok_or_else(|| malformed(&format!("no name: {value}")))
 }
 
+fn names(value: &Value) -> Result<Vec<Name>, Fault> {
+    array(value)?.iter().map(name).collect()
+}
+
+fn when(value: &Value) -> Result<When, Fault> {
+    match value.as_str() {
+        Some("ALL_COMPLETED") => Ok(When::All),
+        Some("FIRST_COMPLETED") => Ok(When::First),
+        Some("FIRST_EXCEPTION") => Ok(When::FirstError),
+        _ => Err(malformed(&format!("nothing to wait for: {value}"))),
+    }
+}
+
 fn time(value: &Value) -> Result<u64, Fault> {
     value.as_u64().ok_or_else(|| malformed(&format!("no time: {value}")))
+}
+
+fn count(value: &Value) -> Result<usize, Fault> {
+    time(value).map(|count| count as usize)
 }
 
 fn limit(value: &Value) -> Result<Option<u64>, Fault> {

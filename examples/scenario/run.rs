@@ -1,5 +1,7 @@
 //! Runs a scenario: every operation is what a user of the library would write for it.
 //!
+//! Tasks, `try` and boxes are here; scopes, and what awaits several tasks, beside.
+//!
 //! Blocks are boxed futures of `filch::Result<()>`. An error goes up as `Err`; a cancellation
 //! unwinds, and only `try` looks at it. What tasks see is written down with its time; how tasks of
 //! one instant interleave is nobody's promise, so whoever compares does it per task.
@@ -11,12 +13,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use filch::time::Instant;
-use filch::{Cancelled, Deadline, Error, Result, TaskRef};
+use filch::{Cancelled, Deadline, Error, Result, TaskGroup, TaskRef};
 
 use crate::foreign::foreign_sleep;
 use crate::parse::{After, Block, Handlers, Name, Op, Scenario};
+use crate::waits::Shared;
 
-type Running = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+pub(crate) type Running = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 /// One line of a trace: microseconds from the start, the task, what it saw.
 pub(crate) type Event = (u64, Name, String);
@@ -53,6 +56,7 @@ pub(crate) struct Program {
     /// In order of making.
     tasks: Mutex<(Vec<TaskRef>, HashMap<Name, TaskRef>)>,
     boxes: Mutex<HashMap<Name, Running>>,
+    shared: Mutex<Shared>,
     trace: Mutex<Vec<Event>>,
 }
 
@@ -63,6 +67,7 @@ impl Program {
             start: Mutex::default(),
             tasks: Mutex::default(),
             boxes: Mutex::default(),
+            shared: Mutex::default(),
             trace: Mutex::default(),
         })
     }
@@ -88,12 +93,16 @@ impl Program {
         lock(&self.tasks).0.get(number).cloned()
     }
 
-    fn task(&self, name: &Name) -> Option<TaskRef> {
+    pub(crate) fn task(&self, name: &Name) -> Option<TaskRef> {
         lock(&self.tasks).1.get(name).cloned()
     }
 
     fn boxes(&self) -> MutexGuard<'_, HashMap<Name, Running>> {
         lock(&self.boxes)
+    }
+
+    pub(crate) fn shared(&self) -> MutexGuard<'_, Shared> {
+        lock(&self.shared)
     }
 
     pub(crate) fn trace(&self) -> MutexGuard<'_, Vec<Event>> {
@@ -106,19 +115,24 @@ impl Program {
         self.trace().push((at, who.clone(), what));
     }
 
-    fn time(&self, microseconds: u64) -> Duration {
+    pub(crate) fn time(&self, microseconds: u64) -> Duration {
         Duration::from_nanos(self.unit.as_nanos() as u64 * microseconds)
     }
 
     fn make(self: &Arc<Self>, name: &Name, block: Block, eager: bool) {
         let me = Me { name: name.clone(), program: self.clone() };
         let builder = filch::TaskBuilder::new().name(&**name);
-        let body = me.clone().block(block, None);
+        let body = me.clone().block(block, Frame::default());
         let task = if eager { builder.spawn_eager(body) } else { builder.spawn(body) };
+        self.keep(me, task.task_ref());
+    }
+
+    /// A task has been made.
+    pub(crate) fn keep(&self, me: Me, task: TaskRef) {
         {
             let mut tasks = lock(&self.tasks);
-            tasks.0.push((*task).clone());
-            tasks.1.insert(name.clone(), (*task).clone());
+            tasks.0.push(task.clone());
+            tasks.1.insert(me.name.clone(), task.clone());
         }
         task.add_done_callback(move |task| me.done(&task));
     }
@@ -128,15 +142,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What is lexically around a block: the innermost timeout and the innermost group.
+#[derive(Clone, Default)]
+pub(crate) struct Frame {
+    pub(crate) timeout: Option<Deadline>,
+    pub(crate) group: Option<TaskGroup>,
+}
+
 /// The task that runs an operation: under whose name its events are written down.
 #[derive(Clone)]
-struct Me {
-    name: Name,
-    program: Arc<Program>,
+pub(crate) struct Me {
+    pub(crate) name: Name,
+    pub(crate) program: Arc<Program>,
 }
 
 impl Me {
-    fn log(&self, what: impl Into<String>) {
+    pub(crate) fn log(&self, what: impl Into<String>) {
         self.program.log(&self.name, what.into());
     }
 
@@ -148,21 +169,21 @@ impl Me {
         });
     }
 
-    /// The block's future; `timeout` is the innermost one lexically around it.
-    fn block(self, block: Block, timeout: Option<Deadline>) -> Running {
+    /// The block's future; `frame` is what is lexically around it.
+    pub(crate) fn block(self, block: Block, frame: Frame) -> Running {
         Box::pin(async move {
             for op in block.iter() {
-                self.op(op, &timeout).await?;
+                self.op(op, &frame).await?;
             }
             Ok(())
         })
     }
 
-    fn inside(&self, block: &Block, timeout: &Option<Deadline>) -> Running {
-        self.clone().block(block.clone(), timeout.clone())
+    pub(crate) fn inside(&self, block: &Block, frame: &Frame) -> Running {
+        self.clone().block(block.clone(), frame.clone())
     }
 
-    async fn op(&self, op: &Op, timeout: &Option<Deadline>) -> Result<()> {
+    async fn op(&self, op: &Op, frame: &Frame) -> Result<()> {
         match op {
             Op::Log(text) => self.log(format!("log {text}")),
             Op::Sleep(time) => {
@@ -177,18 +198,29 @@ impl Me {
                 self.program.make(task, block.clone(), *eager);
                 self.log(format!("{} {task}", if *eager { "eager" } else { "spawn" }));
             }
-            Op::Cancel(_) | Op::Uncancel(_) | Op::Cancelling(_) | Op::Join(_) => {
+            Op::Cancel(_) | Op::Uncancel(_) | Op::Cancelling(_) | Op::Join(_) | Op::Shield(_) => {
                 self.ask(op).await?;
             }
-            Op::Timeout(limit, block) => self.timeout(*limit, block).await?,
-            Op::Reschedule(limit) => self.reschedule(*limit, timeout),
-            Op::Try(block, handlers) => self.attempt(block, handlers, timeout).await?,
+            Op::Timeout(limit, block) => self.timeout(*limit, block, frame).await?,
+            Op::Reschedule(limit) => self.reschedule(*limit, frame),
+            Op::Group(block) => self.group(block, frame).await?,
+            Op::GroupSpawn(task, block) => self.group_spawn(task, block, frame),
+            Op::Gather(names, collect) => self.gather(names, *collect).await?,
+            Op::Wait(names, when, limit) => self.wait(names, *when, *limit).await,
+            Op::WaitForTask(limit, name) => self.wait_for_task(*limit, name).await?,
+            Op::WaitForBlock(limit, block) => self.wait_for_block(*limit, block).await?,
+            Op::AsCompleted(names, limit) => self.as_completed(names, *limit).await?,
+            Op::Try(block, handlers) => self.attempt(block, handlers, frame).await?,
             Op::Fail(text) => return Err(Boom(text.clone()).into()),
+            Op::EventWait(_) | Op::EventSet(_) | Op::EventClear(_) => self.waits(op, frame).await?,
+            Op::Lock(..) | Op::Permit(..) | Op::Put(..) | Op::Get(..) => {
+                self.waits(op, frame).await?;
+            }
             Op::JoinAll(_) | Op::TryJoin(_) | Op::Select(_) | Op::Unordered(_) => {
-                self.several(op, timeout).await?;
+                self.several(op, frame).await?;
             }
             Op::Box(..) | Op::PollBox(_) | Op::AwaitBox(_) | Op::DropBox(_) => {
-                self.boxed(op, timeout).await?;
+                self.boxed(op, frame).await?;
             }
             Op::Count => {
                 let task = filch::current_task().expect("a scenario runs in tasks");
@@ -205,6 +237,7 @@ impl Me {
             Op::Uncancel(name) => ("uncancel", name),
             Op::Cancelling(name) => ("cancelling", name),
             Op::Join(name) => ("join", name),
+            Op::Shield(name) => ("shield", name),
             _ => unreachable!("`op` sends nothing else here"),
         };
         let Some(task) = self.program.task(name) else {
@@ -215,6 +248,10 @@ impl Me {
             Op::Cancel(_) => task.cancel().to_string(),
             Op::Uncancel(_) => task.uncancel().to_string(),
             Op::Cancelling(_) => task.cancelling().to_string(),
+            Op::Shield(_) => {
+                filch::shield(task).await?;
+                format!("v:{name}")
+            }
             _ => {
                 task.join().await?;
                 format!("v:{name}")
@@ -224,63 +261,33 @@ impl Me {
         Ok(())
     }
 
-    async fn timeout(&self, limit: Option<u64>, block: &Block) -> Result<()> {
-        let mut deadline = None;
-        let body = |inner: Deadline| {
-            deadline = Some(inner.clone());
-            self.inside(block, &Some(inner))
-        };
-        filch::timeout_scope(limit.map(|time| self.program.time(time)), body).await?;
-        let expired = deadline.is_some_and(|deadline| deadline.expired());
-        self.log(format!("timeout expired={expired}"));
-        Ok(())
-    }
-
-    fn reschedule(&self, limit: Option<u64>, timeout: &Option<Deadline>) {
-        if let Some(timeout) = timeout {
-            let at = limit.map(|time| Instant::now() + self.program.time(time));
-            let moved = timeout.reschedule(at).is_ok();
-            self.log(if moved { "resched" } else { "resched refused" });
-        }
-    }
-
     /// `try`: the handlers, and around them what must run at the end.
-    async fn attempt(
-        &self,
-        block: &Block,
-        handlers: &Arc<Handlers>,
-        timeout: &Option<Deadline>,
-    ) -> Result<()> {
+    async fn attempt(&self, block: &Block, handlers: &Arc<Handlers>, frame: &Frame) -> Result<()> {
         let Some(finally) = &handlers.finally else {
-            return self.handled(block, handlers, timeout).await;
+            return self.handled(block, handlers, frame).await;
         };
-        let ended = filch::catch_cancelled(self.handled(block, handlers, timeout)).await;
+        let ended = filch::catch_cancelled(self.handled(block, handlers, frame)).await;
         self.log("finally");
-        self.inside(finally, timeout).await?;
+        self.inside(finally, frame).await?;
         match ended {
             Ok(result) => result,
             Err(cancelled) => cancelled.raise().await,
         }
     }
 
-    async fn handled(
-        &self,
-        block: &Block,
-        handlers: &Handlers,
-        timeout: &Option<Deadline>,
-    ) -> Result<()> {
-        let block = self.inside(block, timeout);
+    async fn handled(&self, block: &Block, handlers: &Handlers, frame: &Frame) -> Result<()> {
+        let block = self.inside(block, frame);
         let result = match &handlers.cancelled {
             None => block.await,
             Some((handler, after)) => match filch::catch_cancelled(block).await {
                 Ok(result) => result,
-                Err(cancelled) => return self.cancelled(cancelled, handler, *after, timeout).await,
+                Err(cancelled) => return self.cancelled(cancelled, handler, *after, frame).await,
             },
         };
         match (result, &handlers.error) {
             (Err(error), Some((handler, after))) if !error.is_cancelled() => {
                 self.log(format!("caught {}", shown(&error)));
-                self.inside(handler, timeout).await?;
+                self.inside(handler, frame).await?;
                 if *after == After::Raise { Err(error) } else { Ok(()) }
             }
             (result, _) => result,
@@ -292,10 +299,10 @@ impl Me {
         cancelled: Cancelled,
         handler: &Block,
         after: After,
-        timeout: &Option<Deadline>,
+        frame: &Frame,
     ) -> Result<()> {
         self.log("caught Cancelled");
-        self.inside(handler, timeout).await?;
+        self.inside(handler, frame).await?;
         match after {
             After::Raise => cancelled.raise().await,
             After::Return => return Err(cancelled.into()),
@@ -308,46 +315,11 @@ impl Me {
         Ok(())
     }
 
-    /// Several blocks at once in this task.
-    async fn several(&self, op: &Op, timeout: &Option<Deadline>) -> Result<()> {
-        use futures::StreamExt;
-        use futures::future::{join_all, select_all, try_join_all};
-        let start =
-            |blocks: &[Block]| blocks.iter().map(|block| self.inside(block, timeout)).collect();
-        match op {
-            Op::JoinAll(blocks) => {
-                let running: Vec<Running> = start(blocks);
-                join_all(running).await.into_iter().collect::<Result<()>>()?;
-                self.log("join_all");
-            }
-            Op::TryJoin(blocks) => {
-                let running: Vec<Running> = start(blocks);
-                try_join_all(running).await?;
-                self.log("try_join");
-            }
-            Op::Select(blocks) => {
-                let (first, _, losers) = select_all::<Vec<Running>>(start(blocks)).await;
-                drop(losers);
-                first?;
-                self.log("select");
-            }
-            Op::Unordered(blocks) => {
-                let running: Vec<Running> = start(blocks);
-                let unordered: futures::stream::FuturesUnordered<_> = running.into_iter().collect();
-                let ended: Vec<Result<()>> = unordered.collect().await;
-                ended.into_iter().collect::<Result<()>>()?;
-                self.log("funord");
-            }
-            _ => unreachable!("`op` sends nothing else here"),
-        }
-        Ok(())
-    }
-
     /// A block's future under a name, moved about.
-    async fn boxed(&self, op: &Op, timeout: &Option<Deadline>) -> Result<()> {
+    async fn boxed(&self, op: &Op, frame: &Frame) -> Result<()> {
         let (verb, name) = match op {
             Op::Box(name, block) => {
-                let running = self.inside(block, timeout);
+                let running = self.inside(block, frame);
                 let before = self.program.boxes().insert(name.clone(), running);
                 drop(before);
                 return Ok(());
@@ -378,11 +350,16 @@ impl Me {
 }
 
 /// How an error is written in a trace.
-fn shown(error: &Error) -> String {
+pub(crate) fn shown(error: &Error) -> String {
     match error.downcast_ref::<Boom>() {
         Some(boom) => boom.to_string(),
         None if error.is_cancelled() => "Cancelled".to_owned(),
         None if error.is_timeout() => "Timeout".to_owned(),
+        None if error.is_group() => {
+            let mut members: Vec<String> = error.errors().iter().map(shown).collect();
+            members.sort();
+            format!("Group[{}]", members.join(","))
+        }
         None => error.to_string(),
     }
 }

@@ -113,6 +113,7 @@ impl Handle {
     ///
     /// See [`spawn`](crate::spawn).
     #[track_caller]
+    #[must_use = "a task that is not kept runs on detached: say so with `detach`"]
     pub fn spawn<F, T>(&self, future: F) -> Task<T>
     where
         F: Future<Output: Outcome<Value = T>> + Send + 'static,

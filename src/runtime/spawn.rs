@@ -29,6 +29,7 @@ use crate::task::raw::{self, First, TaskRef};
 /// }).unwrap();
 /// ```
 #[track_caller]
+#[must_use = "a task that is not kept runs on detached: say so with `detach`"]
 #[doc(alias("asyncio.create_task", "asyncio.ensure_future"))]
 pub fn spawn<F, T>(future: F) -> Task<T>
 where
@@ -57,6 +58,7 @@ where
 /// }).unwrap();
 /// ```
 #[track_caller]
+#[must_use = "a task that is not kept runs on detached: say so with `detach`"]
 #[doc(alias("asyncio.eager_task_factory", "eager_start"))]
 pub fn spawn_eager<F, T>(future: F) -> Task<T>
 where
@@ -111,6 +113,7 @@ impl TaskBuilder {
     /// # Panics
     /// Outside a runtime.
     #[track_caller]
+    #[must_use = "a task that is not kept runs on detached: say so with `detach`"]
     pub fn spawn<F, T>(self, future: F) -> Task<T>
     where
         F: Future<Output: Outcome<Value = T>> + Send + 'static,
@@ -125,6 +128,7 @@ impl TaskBuilder {
     /// # Panics
     /// Outside a runtime.
     #[track_caller]
+    #[must_use = "a task that is not kept runs on detached: say so with `detach`"]
     pub fn spawn_eager<F, T>(self, future: F) -> Task<T>
     where
         F: Future<Output: Outcome<Value = T>> + Send + 'static,
@@ -132,6 +136,26 @@ impl TaskBuilder {
     {
         let location = Location::caller();
         Handle::current().start_eagerly(future, self.name, location)
+    }
+}
+
+impl TaskBuilder {
+    /// Starts it in that runtime, for rooms above.
+    pub(crate) fn start_in<F, T>(
+        self,
+        handle: &Handle,
+        future: F,
+        eagerly: bool,
+        location: &'static Location<'static>,
+    ) -> Task<T>
+    where
+        F: Future<Output: Outcome<Value = T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        match eagerly {
+            false => handle.start(future, self.name, location),
+            true => handle.start_eagerly(future, self.name, location),
+        }
     }
 }
 

@@ -11,6 +11,11 @@ impl Dice {
         Dice(seed.wrapping_mul(SPREAD))
     }
 
+    /// Does it always take the first?
+    pub(super) fn is_in_order(&self) -> bool {
+        self.0 == 0
+    }
+
     /// For the network, whose weather differs from seed to seed, 0 included.
     pub(super) fn always_random(seed: u64) -> Self {
         let mut mixed = seed.wrapping_add(1).wrapping_mul(SPREAD);

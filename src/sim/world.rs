@@ -93,6 +93,10 @@ impl Schedule for Wire {
         true
     }
 
+    fn queues_listeners(&self) -> bool {
+        self.queue.lock().dice.is_in_order()
+    }
+
     /// One at a time, so that ids tell the order of spawning on all hosts.
     fn numbers(&self) -> Range<u64> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);

@@ -20,8 +20,8 @@ pub(crate) struct Start {
     pub(crate) message: bool,
     /// A request was passed on through the published note.
     pub(crate) passed: bool,
-    /// Scopes of this task have ended elsewhere; the cold part lists them.
-    pub(crate) gone: bool,
+    /// Something happened to scopes of this task from outside; the cold part tells what.
+    pub(crate) news: bool,
 }
 
 /// What the end of a poll that stays pending owes.

@@ -9,31 +9,331 @@
 //! The walk is a loop, so a chain may be of any length (MOD-11). It holds the short lock of the
 //! task it stands on while it asks the next one: so the first cannot begin a poll, and find out
 //! how the next one ended, before it is written down that the request went there. Holding one lock
-//! it waits for another only upwards in memory, so rings cannot block it; it meets each task once,
-//! and a ring's last task takes the request itself (CAN-23).
-//! Model: `loom-tests/cancel.rs`.
+//! it waits for another only upwards in memory, so rings cannot block it; it meets no task twice on
+//! one way, and a ring's last task takes the request itself (CAN-23).
+//!
+//! Where several tasks are awaited as one the walk branches, and goes on from each that has not
+//! ended; no lock is held then, but while it begins, and while it ends without anybody's having
+//! taken the request, so that the one that awaits them cannot slip away: then that one takes it.
+//! Models: `loom-tests/cancel.rs`, `loom-tests/several.rs`.
 
 use std::collections::BTreeSet;
 
 use crate::error::Message;
-use crate::sys::{Patience, thread};
+use crate::sys::{Arc, Patience, thread};
 use crate::task::answers::{Recorded, Request, Wake};
+use crate::task::notes::{Key, Note};
 use crate::task::raw::TaskRef;
+use crate::task::several::Several;
 
 /// Asks `task` to end. False: it is done already, and nothing changes (CAN-01).
 pub(crate) fn request(task: &TaskRef, message: Option<Message>) -> bool {
+    Walk { message, members: None }.start(task)
+}
+
+/// As [`request`], for a group, which asks its members, by their numbers, itself: if the request
+/// meets one of them, it adds to that one's count and goes no further. Else a member that awaits
+/// another one, or that the parent awaits, could be asked again while it cleans up.
+pub(crate) fn request_but(
+    task: &TaskRef,
+    message: Option<Message>,
+    members: Option<&[u64]>,
+) -> bool {
+    let walk = Walk { message, members };
+    match walk.is_member(task) {
+        true => task.header().state.count_one(),
+        false => walk.start(task),
+    }
+}
+
+/// As [`request_but`], of a member: the request that the group itself makes of it.
+pub(crate) fn request_member(task: &TaskRef, members: &[u64]) -> bool {
+    Walk { message: None, members: Some(members) }.start(task)
+}
+
+/// As [`request_but`], of several tasks that `waiter` awaits as one. False: they have all ended.
+pub(super) fn request_several(
+    several: Arc<Several>,
+    waiter: &TaskRef,
+    message: Option<Message>,
+    members: Option<&[u64]>,
+) -> bool {
+    let met = BTreeSet::from([waiter.address()]);
+    Walk { message, members }.branch_out(Branch::new(several, None, met))
+}
+
+/// What becomes of a group's request, where its parent stands.
+pub(super) enum Offered {
+    /// The parent awaits nothing that can take it.
+    Refused,
+    /// It goes on, see [`go_on`].
+    Passed(Onward),
+    /// Somebody looks into the awaited task: let go of the parent, and try again.
+    Busy,
+}
+
+/// Where a group's request goes once the parent's lock is free.
+pub(super) enum Onward {
+    Nowhere,
+    From(TaskRef),
+    Several(Arc<Several>, bool),
+}
+
+/// Offers a group's request to what its parent awaits. The parent's short lock is held.
+pub(super) fn offer(parent: &TaskRef, members: &[u64]) -> Offered {
+    if !parent.header().state.is_idle_with_note() {
+        return Offered::Refused;
+    }
+    let walk = Walk { message: None, members: Some(members) };
+    let next = match parent.header().published() {
+        Note::One(next, _) if walk.is_member(&next) => {
+            return match next.header().state.count_one() {
+                true => Offered::Passed(Onward::Nowhere),
+                false => Offered::Refused,
+            };
+        }
+        Note::One(next, _) => next,
+        Note::Several(several, _) => {
+            return several.begin_request().map_or(Offered::Refused, |before| {
+                Offered::Passed(Onward::Several(several, before))
+            });
+        }
+        Note::None | Note::Blank => return Offered::Refused,
+    };
     let mut patience = Patience::new();
     loop {
-        match task.header().state.request(message.is_some()) {
-            Request::Refused => return false,
-            Request::Busy => patience.wait(),
+        match next.header().state.request(false) {
+            Request::Refused => return Offered::Refused,
             Request::Accepted(recorded) if recorded.follow => {
-                forward(task.clone(), message);
-                return true;
+                return Offered::Passed(Onward::From(next));
             }
             Request::Accepted(recorded) => {
-                write_down(task, recorded, message);
-                return true;
+                write_down(&next, recorded, None);
+                return Offered::Passed(Onward::Nowhere);
+            }
+            // As in `Walk::go_on`.
+            Request::Busy if parent.address() < next.address() => patience.wait(),
+            Request::Busy => return Offered::Busy,
+        }
+    }
+}
+
+/// Goes on with a group's request, the parent's lock being free. False: all that the parent awaits
+/// have ended, it must take the request itself.
+pub(super) fn go_on(onward: Onward, parent: &TaskRef, members: &[u64]) -> bool {
+    let walk = Walk { message: None, members: Some(members) };
+    match onward {
+        Onward::Nowhere => true,
+        Onward::From(task) => {
+            walk.go_from(task);
+            true
+        }
+        Onward::Several(several, before) => {
+            let met = BTreeSet::from([parent.address()]);
+            walk.branch_out(Branch::begun(several, None, met, Some(before)))
+        }
+    }
+}
+
+/// Passes a request on from `at`, an idle task that awaits another and whose short lock is held.
+pub(crate) fn forward(at: TaskRef, message: Option<Message>) {
+    Walk { message, members: None }.go_from(at);
+}
+
+/// A request on its way.
+struct Walk<'a> {
+    message: Option<Message>,
+    members: Option<&'a [u64]>,
+}
+
+/// Where the way parts.
+struct Branch {
+    several: Arc<Several>,
+    /// Who awaits them, and takes the request if they have all ended.
+    waiter: Option<TaskRef>,
+    met: BTreeSet<Key>,
+    /// A request went to them before.
+    before: bool,
+    /// It is decided already: nobody is asked any more.
+    closed: bool,
+    next: usize,
+    accepted: bool,
+}
+
+impl Branch {
+    fn new(several: Arc<Several>, waiter: Option<TaskRef>, met: BTreeSet<Key>) -> Self {
+        let begun = several.begin_request();
+        Branch::begun(several, waiter, met, begun)
+    }
+
+    fn begun(
+        several: Arc<Several>,
+        waiter: Option<TaskRef>,
+        met: BTreeSet<Key>,
+        begun: Option<bool>,
+    ) -> Self {
+        let (before, closed) = (begun == Some(true), begun.is_none());
+        Branch { several, waiter, met, before, closed, next: 0, accepted: false }
+    }
+
+    /// The next one to ask.
+    fn next(&mut self) -> Option<TaskRef> {
+        let tasks = if self.closed { &[] } else { self.several.tasks() };
+        while let Some(task) = tasks.get(self.next) {
+            self.next += 1;
+            if !self.met.contains(&task.address()) {
+                return Some(task.clone());
+            }
+        }
+        None
+    }
+
+    /// All were asked. If nobody has taken the request, the waiter does; then, or if there is none,
+    /// false.
+    fn end(&mut self, message: &Option<Message>) -> bool {
+        if self.closed {
+            return false;
+        }
+        let waiter = if self.accepted { None } else { self.waiter.take() };
+        let Some(waiter) = waiter.filter(|waiter| waiter.header().state.lock_unless_done()) else {
+            return self.several.end_request(self.before, self.accepted);
+        };
+        // Its lock is held: it cannot end between the two.
+        let passed = self.several.end_request(self.before, false);
+        match passed {
+            true => waiter.header().state.unlock(),
+            false => take_itself(&waiter, message.clone()),
+        }
+        passed
+    }
+}
+
+/// Where a request came to.
+enum Met {
+    /// The task is done.
+    Refused,
+    /// It stays there.
+    Here,
+    /// The task is idle and awaits others; its short lock is held.
+    Further,
+}
+
+impl Walk<'_> {
+    fn is_member(&self, task: &TaskRef) -> bool {
+        self.members.is_some_and(|members| members.binary_search(&task.header().id()).is_ok())
+    }
+
+    fn start(&self, task: &TaskRef) -> bool {
+        match self.ask(task) {
+            Met::Refused => return false,
+            Met::Here => {}
+            Met::Further => self.go_from(task.clone()),
+        }
+        true
+    }
+
+    /// Makes the request of one task. No lock is held.
+    fn ask(&self, task: &TaskRef) -> Met {
+        let mut patience = Patience::new();
+        loop {
+            match task.header().state.request(self.message.is_some()) {
+                Request::Refused => return Met::Refused,
+                Request::Busy => patience.wait(),
+                Request::Accepted(recorded) if recorded.follow => return Met::Further,
+                Request::Accepted(recorded) => {
+                    write_down(task, recorded, self.message.clone());
+                    return Met::Here;
+                }
+            }
+        }
+    }
+
+    /// As [`ask`](Walk::ask), where the task may be a member.
+    fn ask_but(&self, task: &TaskRef) -> Met {
+        match self.is_member(task) {
+            true if task.header().state.count_one() => Met::Here,
+            true => Met::Refused,
+            false => self.ask(task),
+        }
+    }
+
+    fn go_from(&self, at: TaskRef) {
+        if let Some(branch) = self.go_on(at, BTreeSet::new()) {
+            self.branch_out(branch);
+        }
+    }
+
+    /// Goes all ways that part from here, each to its end. False: nobody took the request here.
+    fn branch_out(&self, first: Branch) -> bool {
+        let mut branches = vec![first];
+        loop {
+            let branch = branches.last_mut().expect("the first one leaves only below");
+            if let Some(task) = branch.next() {
+                let met = self.ask_but(&task);
+                branch.accepted |= !matches!(met, Met::Refused);
+                if let Met::Further = met {
+                    let met = branch.met.clone();
+                    branches.extend(self.go_on(task, met));
+                }
+                continue;
+            }
+            let passed = branch.end(&self.message);
+            branches.pop();
+            if branches.is_empty() {
+                return passed;
+            }
+        }
+    }
+
+    /// Goes on from an idle task whose short lock is held, to where the way ends or parts.
+    fn go_on(&self, mut at: TaskRef, mut met: BTreeSet<Key>) -> Option<Branch> {
+        let mut patience = Patience::new();
+        loop {
+            met.insert(at.address());
+            let next = match at.header().published() {
+                Note::One(next, _) if !met.contains(&next.address()) => next,
+                Note::Several(several, _) => {
+                    let begun = several.begin_request();
+                    if begun.is_none() {
+                        take_itself(&at, self.message.clone());
+                        return None;
+                    }
+                    at.header().state.unlock_passed();
+                    return Some(Branch::begun(several, Some(at), met, begun));
+                }
+                _ => {
+                    take_itself(&at, self.message.clone());
+                    return None;
+                }
+            };
+            if self.is_member(&next) {
+                match next.header().state.count_one() {
+                    true => at.header().state.unlock_passed(),
+                    false => take_itself(&at, self.message.clone()),
+                }
+                return None;
+            }
+            match next.header().state.request(self.message.is_some()) {
+                Request::Refused => {
+                    take_itself(&at, self.message.clone());
+                    return None;
+                }
+                Request::Accepted(recorded) => {
+                    at.header().state.unlock_passed();
+                    if !recorded.follow {
+                        write_down(&next, recorded, self.message.clone());
+                        return None;
+                    }
+                    at = next;
+                }
+                // In a ring, walks may want each other's locks. Who goes up waits, who goes down
+                // lets go: so they never wait for each other, and never dodge each other for ever.
+                Request::Busy if at.address() < next.address() => patience.wait(),
+                Request::Busy => {
+                    if !try_again_later(&at, self.message.clone()) {
+                        return None;
+                    }
+                }
             }
         }
     }
@@ -57,36 +357,8 @@ fn write_down(task: &TaskRef, recorded: Recorded, message: Option<Message>) {
     }
 }
 
-/// Passes a request on from `at`, an idle task that awaits another and whose short lock is held.
-pub(crate) fn forward(mut at: TaskRef, message: Option<Message>) {
-    let mut met = BTreeSet::new();
-    let mut patience = Patience::new();
-    loop {
-        met.insert(at.address());
-        let next = at.header().published().filter(|next| !met.contains(&next.address()));
-        let Some(next) = next else { return take_itself(&at, message) };
-        match next.header().state.request(message.is_some()) {
-            Request::Refused => return take_itself(&at, message),
-            Request::Accepted(recorded) => {
-                at.header().state.unlock_passed();
-                if !recorded.follow {
-                    return write_down(&next, recorded, message);
-                }
-                at = next;
-            }
-            // In a ring, walks may want each other's locks. Who goes up waits, who goes down lets
-            // go: so they never wait for each other, and never dodge each other for ever.
-            Request::Busy if at.address() < next.address() => patience.wait(),
-            Request::Busy => {
-                if !try_again_later(&at, message.clone()) {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-/// The awaited task refuses, or leads back: the one that awaits it takes the request.
+/// What is awaited refuses, or leads back: the one that awaits it, whose short lock is held, takes
+/// the request.
 fn take_itself(at: &TaskRef, message: Option<Message>) {
     let said = message.is_some();
     let spare = at.header().with_cold(|cold, _| std::mem::replace(&mut cold.message, message));

@@ -7,12 +7,11 @@ use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
 use std::task::{Poll, RawWakerVTable, Waker};
 
-use crate::error::Error;
-use crate::error::{Message, Result};
+use crate::error::{Cancelled, Error, Message, Result};
 use crate::sys::thread_local;
 use crate::task::cancel;
-use crate::task::notes::{Carried, Remains};
-use crate::task::raw::{Header, TaskRef};
+use crate::task::notes::{Carried, Key, Note, Remains};
+use crate::task::raw::{Header, News, TaskRef};
 use crate::task::scopes::{ROOT, Scopes};
 use crate::task::waker;
 
@@ -198,14 +197,44 @@ impl Current {
 
     // ---- the root scope --------------------------------------------------------------------
 
-    /// Scopes that ended elsewhere leave; the request that is delivered says `message`.
-    pub(crate) fn purge(&self, gone: Vec<(u32, u32)>, message: Option<Message>) {
-        for (scope, generation) in gone {
+    /// What happened to scopes from outside comes in: groups made requests, scopes ended elsewhere.
+    pub(crate) fn learn(&self, news: News) {
+        for fired in news.fired {
+            self.scopes(|scopes| scopes.fire_from_outside(fired));
+        }
+        for place in news.returned {
+            self.scopes(|scopes| scopes.return_from_outside(place));
+        }
+        for (scope, generation) in news.gone {
             if let Some(remains) = self.scopes(|scopes| scopes.purge(scope, generation)) {
                 self.dispose(remains);
             }
         }
+    }
+
+    /// As [`learn`](Current::learn), of what came in since the poll began.
+    pub(crate) fn learn_more(&self) {
+        if let Some(news) = self.header().take_news() {
+            self.learn(news);
+        }
+    }
+
+    /// The request that is delivered says this.
+    pub(crate) fn says(&self, message: Option<Message>) {
         self.scopes(|scopes| scopes.message = message);
+    }
+
+    /// How many requests concern a scope inside `parent`: all but those of fired scopes that are
+    /// not around it.
+    pub(crate) fn concern(&self, parent: u32) -> u32 {
+        loop {
+            // A group's request is counted and becomes news in one step.
+            if let Some(requests) = self.header().state.requests_unless_news() {
+                let elsewhere = self.scopes(|scopes| scopes.fired_elsewhere(parent));
+                return requests.saturating_sub(elsewhere);
+            }
+            self.learn_more();
+        }
     }
 
     /// A request from outside is owed to the leaves. True: the root is the leaf, and takes.
@@ -231,9 +260,17 @@ impl Current {
 
     /// An owed leaf is polled: it passes the request on, or takes (true).
     pub(crate) fn deliver(&self, scope: u32) -> bool {
-        let (target, message) =
-            self.scopes(|scopes| (scopes.pass_to(scope), scopes.message.clone()));
-        let passed = target.is_some_and(|target| cancel::request(&target, message));
+        let (target, members, message) = self.scopes(|scopes| {
+            (scopes.pass_to(scope), scopes.members(scope), scopes.message.clone())
+        });
+        let members = members.as_ref().map(|members| members.as_slice());
+        let passed = match target {
+            Note::One(task, _) => cancel::request_but(&task, message, members),
+            Note::Several(several, _) => {
+                cancel::request_several(several, &self.task(), message, members)
+            }
+            Note::None | Note::Blank => false,
+        };
         self.scopes(|scopes| match passed {
             true => scopes.passed_on(scope),
             false => scopes.taken(scope),
@@ -274,13 +311,13 @@ impl Current {
 
     // ---- awaiting tasks --------------------------------------------------------------------
 
-    /// An awaited task is looked at again: what went to it through this scope's note?
-    pub(crate) fn claim(&self, task: &TaskRef) -> Carried {
+    /// What is awaited is looked at again: what went to it through this scope's note?
+    pub(crate) fn claim(&self, key: Key) -> Carried {
         let scope = self.scope();
-        self.scopes(|scopes| scopes.claim(scope, task)).0
+        self.scopes(|scopes| scopes.claim(scope, key)).0
     }
 
-    /// The awaited task is done: what was passed on has arrived.
+    /// What was awaited is done: what was passed on has arrived.
     pub(crate) fn arrived(&self, carried: Carried) {
         if carried.scope {
             let scope = self.scope();
@@ -288,20 +325,27 @@ impl Current {
         }
     }
 
-    /// The present scope awaits `task`.
-    pub(crate) fn note(&self, task: &TaskRef, carried: Carried, waker: &Waker) {
+    /// The present scope awaits what `note` says.
+    pub(crate) fn note(&self, note: Note, waker: &Waker) {
         let reliable = (!self.is_own(waker)).then(|| identity(waker)) == self.waker.get();
         let scope = self.scope();
-        let task = task.clone();
-        let remains = self.scopes(|scopes| scopes.note(scope, task, carried, reliable));
+        let remains = self.scopes(|scopes| scopes.note(scope, note, reliable));
         self.dispose(remains);
     }
 
-    /// The present scope no longer awaits `task`: what went to it comes back.
-    pub(crate) fn withdraw(&self, task: &TaskRef) {
+    /// The present scope no longer awaits this: what went to it comes back.
+    pub(crate) fn withdraw(&self, key: Key) {
         let scope = self.scope();
-        let remains = self.scopes(|scopes| scopes.withdraw(scope, task));
+        let remains = self.scopes(|scopes| scopes.withdraw(scope, key));
         self.dispose(remains);
+    }
+
+    /// A scope takes: its inside is gone, and all scopes around it have been served.
+    pub(crate) fn take(&self, place: u32) -> Cancelled {
+        let (remains, message) =
+            self.scopes(|scopes| (scopes.absorb(place), scopes.message.take()));
+        self.dispose(remains);
+        Cancelled::new(message)
     }
 
     /// Drops what is inside a scope that takes: what was passed on below is taken with it, and

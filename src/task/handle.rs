@@ -7,7 +7,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crate::error::{Error, Message, Result};
 use crate::sys::{Arc, Condvar, Mutex};
@@ -16,6 +16,7 @@ use crate::task::cancel;
 use crate::task::current;
 use crate::task::hooks::{self, Callback, CallbackId};
 use crate::task::raw::TaskRef;
+use crate::task::wait::Wait;
 
 /// Tells tasks apart; never used twice in a process, or in a simulated run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,7 +56,6 @@ impl fmt::Display for TaskId {
 /// # Ok(())
 /// # }).unwrap();
 /// ```
-#[must_use = "a task that is not kept runs on detached: say so with `detach`"]
 #[doc(alias("asyncio.Task", "JoinHandle"))]
 pub struct Task<T> {
     task: ManuallyDrop<TaskRef>,
@@ -100,7 +100,7 @@ impl<T> Task<T> {
     }
 
     /// The outcome of a finished task.
-    fn take(&mut self) -> Result<T> {
+    pub(crate) fn take(&mut self) -> Result<T> {
         match self.task.error() {
             Some(error) => Err(error),
             None => {
@@ -305,7 +305,7 @@ impl TaskRef {
     pub(crate) fn awaits(&self) -> Option<TaskRef> {
         let header = self.header();
         header.state.lock_idle().then(|| {
-            let awaited = header.published();
+            let awaited = header.published().target().cloned();
             header.state.unlock();
             awaited
         })?
@@ -356,6 +356,12 @@ pub struct Join {
     wait: Wait,
 }
 
+impl Join {
+    pub(crate) fn awaited(&self) -> &TaskRef {
+        &self.task
+    }
+}
+
 impl Future for Join {
     type Output = Result<()>;
 
@@ -373,126 +379,4 @@ impl Drop for Join {
     fn drop(&mut self) {
         self.wait.leave(&self.task);
     }
-}
-
-/// A place among those who wait for a task's end.
-#[derive(Debug, Default)]
-struct Wait {
-    place: Option<Place>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// The one before the list.
-    First,
-    Listed(u64),
-}
-
-impl Wait {
-    /// Waits for the end; `Err`: the task waits for itself.
-    fn poll(&mut self, task: &TaskRef, context: &Context<'_>) -> Poll<Result<()>> {
-        let carried =
-            match current::with(|current| (!current.is(task)).then(|| current.claim(task))) {
-                Some(None) => return Poll::Ready(Err(Error::msg("a task cannot await itself"))),
-                Some(Some(carried)) => carried,
-                None => Default::default(),
-            };
-        if !task.header().state.is_done() && self.register(task, context.waker()) {
-            current::with(|current| current.note(task, carried, context.waker()));
-            return Poll::Pending;
-        }
-        self.place = None;
-        if carried.any() {
-            current::with(|current| current.arrived(carried));
-            if task.is_cancelled() {
-                // It is our own request that comes back: the awaiter is unwound, and sees no `Err`.
-                let message = task.error().and_then(Error::into_message);
-                current::with(|current| current.unwind(message));
-                return Poll::Pending;
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Registers the waker, or puts it in the place of the former one. False: the task is done.
-    fn register(&mut self, task: &TaskRef, waker: &Waker) -> bool {
-        let header = task.header();
-        if let Some(place) = self.place {
-            if !header.state.lock_unless_done() {
-                return false;
-            }
-            let same = kept(task, place, |kept| kept.will_wake(waker));
-            header.state.unlock();
-            if same {
-                return true;
-            }
-        }
-        let mut new = waker.clone();
-        if !header.state.lock_unless_done() {
-            return false;
-        }
-        match self.place {
-            Some(place) => {
-                kept(task, place, |kept| std::mem::swap(kept, &mut new));
-                header.state.unlock();
-            }
-            None => {
-                self.place = Some(add(task, new));
-                header.state.unlock_waited();
-            }
-        }
-        true
-    }
-
-    /// Stops waiting.
-    fn leave(&mut self, task: &TaskRef) {
-        let Some(place) = self.place.take() else { return };
-        if !task.header().state.lock_unless_done() {
-            return;
-        }
-        let waker = remove(task, place);
-        task.header().state.unlock();
-        // A request that went to the task through this future must come back to whoever waited:
-        // if that is not the task that drops it now, it is woken to find out.
-        current::with(|current| current.withdraw(task));
-        let elsewhere =
-            waker.filter(|waker| !current::with(|current| current.is_own(waker)).unwrap_or(false));
-        if let Some(waker) = elsewhere {
-            waker.wake();
-        }
-    }
-}
-
-/// Puts a waker among those who wait. Under the short lock.
-fn add(task: &TaskRef, waker: Waker) -> Place {
-    let first = task.header().with_waiter(|first, cold| {
-        let free = first.is_none() && cold.is_none_or(|cold| cold.hooks.is_empty());
-        if free {
-            *first = Some(waker);
-            return Ok(Place::First);
-        }
-        Err(waker)
-    });
-    first.unwrap_or_else(|waker| {
-        Place::Listed(task.header().with_cold(|cold, _| cold.hooks.add_waiter(waker)))
-    })
-}
-
-/// Looks at the waker that was put there. Under the short lock, before the task is done.
-fn kept<R>(task: &TaskRef, place: Place, look: impl FnOnce(&mut Waker) -> R) -> R {
-    task.header().with_waiter(|first, cold| {
-        let waker = match place {
-            Place::First => first.as_mut(),
-            Place::Listed(key) => cold.and_then(|cold| cold.hooks.waiter(key)),
-        };
-        look(waker.expect("whoever waits for a task has a place until its end"))
-    })
-}
-
-/// Takes a waker away. Under the short lock.
-fn remove(task: &TaskRef, place: Place) -> Option<Waker> {
-    task.header().with_waiter(|first, cold| match place {
-        Place::First => first.take(),
-        Place::Listed(key) => cold.and_then(|cold| cold.hooks.remove_waiter(key)),
-    })
 }

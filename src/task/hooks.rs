@@ -1,8 +1,11 @@
 //! Who wants to know of a task's end: one list, in the order of registration.
 //!
-//! Waiting futures, callbacks and, later, the library's own hooks stand in the same list, because
-//! the order in which they learn of the end is the order in which they asked (FUT-05). The very
-//! first waiter stands before the list, in the header, and needs no memory.
+//! Waiting futures, callbacks and the library's own listeners (groups, `gather`) stand in the same
+//! list, because the order in which they learn of the end is the order in which they asked
+//! (FUT-05). The very first waiter stands before the list, in the header, and needs no memory.
+//! A listener runs no user code: it is called by whoever ends the task, before those who asked
+//! after it can run (TG-12); only in a simulation in asyncio's order it is queued like a callback,
+//! so that everything keeps asyncio's turns.
 //!
 //! Callbacks of one task never overlap (MOD-04): while one thread calls them, whoever registers a
 //! late one only adds it to the list, and the calling thread looks again before it stops. Where one
@@ -21,15 +24,19 @@ pub struct CallbackId(u64);
 
 pub(crate) type Callback = Box<dyn FnOnce(TaskRef) + Send>;
 
+/// The library's own: it only wakes, cancels and notes down.
+pub(crate) type Listener = Box<dyn FnOnce(&TaskRef) + Send>;
+
 pub(crate) enum Hook {
     Waiter(u64, Waker),
     Callback(u64, Callback),
+    Listener(u64, Listener),
 }
 
 impl Hook {
     fn key(&self) -> u64 {
         match self {
-            Hook::Waiter(key, _) | Hook::Callback(key, _) => *key,
+            Hook::Waiter(key, _) | Hook::Callback(key, _) | Hook::Listener(key, _) => *key,
         }
     }
 
@@ -66,6 +73,12 @@ impl Hooks {
         CallbackId(self.last)
     }
 
+    fn add_listener(&mut self, listener: Listener) -> CallbackId {
+        self.last += 1;
+        self.list.push(Hook::Listener(self.last, listener));
+        CallbackId(self.last)
+    }
+
     fn find(&self, key: u64) -> Option<usize> {
         self.list.binary_search_by_key(&key, Hook::key).ok()
     }
@@ -75,7 +88,7 @@ impl Hooks {
         let place = self.find(key)?;
         match &mut self.list[place] {
             Hook::Waiter(_, waker) => Some(waker),
-            Hook::Callback(..) => None,
+            _ => None,
         }
     }
 
@@ -88,12 +101,13 @@ impl Hooks {
 
     pub(crate) fn remove_callback(&mut self, id: CallbackId) -> Option<Hook> {
         let place = self.find(id.0)?;
-        matches!(self.list[place], Hook::Callback(..)).then(|| self.list.remove(place))
+        (!matches!(self.list[place], Hook::Waiter(..))).then(|| self.list.remove(place))
     }
 
     /// The task is done: takes everybody, for the caller to tell. `single`: there is one thread.
     pub(crate) fn begin_calls(&mut self, single: bool) -> Vec<Hook> {
-        self.calling = !single && !self.list.is_empty();
+        let callbacks = self.list.iter().any(|hook| matches!(hook, Hook::Callback(..)));
+        self.calling = !single && callbacks;
         std::mem::take(&mut self.list)
     }
 }
@@ -103,14 +117,46 @@ pub(crate) fn tell(task: &TaskRef, hooks: Vec<Hook>) {
     if hooks.is_empty() {
         return;
     }
+    let mut callbacks = false;
     for hook in hooks {
         match hook {
             Hook::Waiter(_, waker) => wake(waker),
-            Hook::Callback(_, callback) => call(task, callback),
+            Hook::Listener(_, listener) => inform(task, listener),
+            Hook::Callback(_, callback) => {
+                callbacks = true;
+                call(task, callback);
+            }
         }
     }
-    if !task.header().home().schedule().is_single() {
+    if callbacks && !task.header().home().schedule().is_single() {
         call_late_ones(task);
+    }
+}
+
+/// Calls a listener of a task that has just ended, in its turn.
+fn inform(task: &TaskRef, listener: Listener) {
+    match task.header().home().schedule().queues_listeners() {
+        true => inform_later(task, listener),
+        false => listener(task),
+    }
+}
+
+/// As [`inform`], not inside the poll that asks (TG-16, WAIT-06).
+fn inform_later(task: &TaskRef, listener: Listener) {
+    let this = task.clone();
+    task.header().home().schedule().job(Box::new(move || listener(&this)));
+}
+
+impl TaskRef {
+    /// Has a listener called when the task has ended; in its turn if it has already.
+    pub(crate) fn listen(&self, listener: Listener) -> CallbackId {
+        if !self.header().state.lock_unless_done() {
+            inform_later(self, listener);
+            return CallbackId::default();
+        }
+        let id = self.header().with_cold(|cold, _| cold.hooks.add_listener(listener));
+        self.header().state.unlock_waited();
+        id
     }
 }
 

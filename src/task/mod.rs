@@ -4,7 +4,8 @@
 //! it, a [`Runnable`], which goes to a queue through its home's [`Schedule`]; somebody runs it, and
 //! it either ends, sleeps until its waker (`waker`) makes a new right, or is queued again at once.
 //! While it is polled (`poll`), `current` knows it, `scopes` holds what stands inside it, and
-//! `notes` whom it awaits. A request to end comes in through `cancel` and is delivered by `unwind`.
+//! `notes` whom it awaits: one task, or `several` as one. A request to end comes in through
+//! `cancel` and is delivered by `unwind`, or to a group's scope by `grouped`.
 //! Handles (`handle`) wait for its end, and the first look at the error belongs to them. Its memory
 //! comes from its home (`memory`), where also all live tasks are found (`live`).
 
@@ -12,17 +13,20 @@ pub(crate) mod answers;
 pub(crate) mod cancel;
 pub(crate) mod current;
 mod freelist;
+pub(crate) mod grouped;
 pub(crate) mod handle;
 pub(crate) mod hooks;
 pub(crate) mod jobs;
 pub(crate) mod live;
 pub(crate) mod memory;
-mod notes;
+pub(crate) mod notes;
 pub(crate) mod poll;
 pub(crate) mod raw;
 pub(crate) mod scopes;
+pub(crate) mod several;
 pub(crate) mod state;
 pub(crate) mod unwind;
+mod wait;
 pub(crate) mod waker;
 
 use std::ops::Range;
@@ -54,6 +58,12 @@ pub(crate) trait Schedule: Send + Sync {
 
     /// Do all tasks run on one thread, and all jobs in the order in which they came?
     fn is_single(&self) -> bool {
+        false
+    }
+
+    /// Are the library's listeners queued like callbacks, as asyncio does it? Else whoever ends the
+    /// task calls them.
+    fn queues_listeners(&self) -> bool {
         false
     }
 

@@ -1,12 +1,15 @@
-//! Which task a scope awaits: requests go on to it, and come back if it is not awaited after all.
+//! Which tasks a scope awaits: requests go on to them, and come back if nobody awaits them after
+//! all.
 //!
 //! While its scope is polled there are two of each note: what the poll before left (`before`), to
 //! be taken up again, and what the present one leaves.
 
 use std::task::Waker;
 
+use crate::sys::Arc;
 use crate::task::raw::TaskRef;
 use crate::task::scopes::{RETURNED, ROOT, Scopes};
+use crate::task::several::Several;
 
 /// Which requests were passed on through a note.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,7 +24,7 @@ impl Carried {
     }
 }
 
-/// The task that a scope awaits, if it is exactly one.
+/// What a scope awaits, if it is exactly one task, or several as one.
 #[derive(Debug, Default)]
 pub(crate) enum Note {
     #[default]
@@ -29,9 +32,32 @@ pub(crate) enum Note {
     /// More than one, or one that cannot be relied on.
     Blank,
     One(TaskRef, Carried),
+    Several(Arc<Several>, Carried),
+}
+
+/// Tells what is awaited apart: where it is in memory, which it is as long as it is awaited.
+pub(crate) type Key = *const ();
+
+/// The key of several tasks awaited as one.
+pub(crate) fn key_of(several: &Arc<Several>) -> Key {
+    std::ptr::from_ref::<Several>(several).cast()
 }
 
 impl Note {
+    fn is_of(&self, key: Key) -> bool {
+        match self {
+            Note::One(task, _) => task.address() == key,
+            Note::Several(several, _) => key_of(several) == key,
+            Note::None | Note::Blank => false,
+        }
+    }
+
+    /// Something that requests can be passed on to.
+    pub(super) fn is_reliable(&self) -> bool {
+        matches!(self, Note::One(..) | Note::Several(..))
+    }
+
+    /// The one task, if it is one.
     pub(crate) fn target(&self) -> Option<&TaskRef> {
         match self {
             Note::One(task, _) => Some(task),
@@ -39,16 +65,26 @@ impl Note {
         }
     }
 
-    pub(crate) fn carry_task(&mut self) {
-        if let Note::One(_, carried) = self {
-            carried.task = true;
+    pub(super) fn carried(&self) -> Carried {
+        match self {
+            Note::One(_, carried) | Note::Several(_, carried) => *carried,
+            Note::None | Note::Blank => Carried::default(),
         }
     }
 
-    pub(super) fn carried(&self) -> Carried {
+    /// What requests can be passed on to, without what went there before.
+    pub(crate) fn awaited(&self) -> Note {
         match self {
-            Note::One(_, carried) => *carried,
-            _ => Carried::default(),
+            Note::One(task, _) => Note::One(task.clone(), Carried::default()),
+            Note::Several(several, _) => Note::Several(several.clone(), Carried::default()),
+            Note::None | Note::Blank => Note::None,
+        }
+    }
+
+    pub(super) fn carry(&mut self, more: Carried) {
+        if let Note::One(_, carried) | Note::Several(_, carried) = self {
+            carried.task |= more.task;
+            carried.scope |= more.scope;
         }
     }
 }
@@ -71,16 +107,14 @@ impl Scopes {
         std::mem::replace(&mut entry.before, note)
     }
 
-    /// The awaited task is looked at again: gives what went through the scope's note of it.
-    pub(crate) fn claim(&mut self, scope: u32, task: &TaskRef) -> (Carried, Note) {
+    /// What is awaited is looked at again: gives what went through the scope's note of it.
+    pub(crate) fn claim(&mut self, scope: u32, key: Key) -> (Carried, Note) {
         let entry = self.entry(scope);
-        match entry.before.target() {
-            Some(target) if target == task => {
-                let note = std::mem::take(&mut entry.before);
-                (note.carried(), note)
-            }
-            _ => (Carried::default(), Note::None),
+        if !entry.before.is_of(key) {
+            return (Carried::default(), Note::None);
         }
+        let note = std::mem::take(&mut entry.before);
+        (note.carried(), note)
     }
 
     /// What was carried has arrived: the awaited task is done.
@@ -90,37 +124,30 @@ impl Scopes {
         }
     }
 
-    /// The scope awaits `task`. `reliable`: it is polled with the scope's own waker. True: a
-    /// request made from outside came back to the task.
-    pub(crate) fn note(
-        &mut self,
-        scope: u32,
-        task: TaskRef,
-        carried: Carried,
-        reliable: bool,
-    ) -> Remains {
+    /// The scope awaits what `note` says. `reliable`: it is polled with the scope's own waker.
+    pub(crate) fn note(&mut self, scope: u32, note: Note, reliable: bool) -> Remains {
         let entry = self.entry(scope);
         let mut remains = Remains::default();
         if reliable && matches!(entry.note, Note::None) {
-            entry.note = Note::One(task, carried);
+            entry.note = note;
             return remains;
         }
         let former = std::mem::replace(&mut entry.note, Note::Blank);
-        let both = [former.carried(), carried];
+        let both = [former.carried(), note.carried()];
         for carried in both {
             remains.mark_back |= self.give_back(scope, carried);
         }
-        remains.notes = [former, Note::One(task, Carried::default())];
+        remains.notes = [former, note];
         remains
     }
 
-    /// The scope no longer awaits `task`, before its poll is over: what it carried comes back.
-    pub(crate) fn withdraw(&mut self, scope: u32, task: &TaskRef) -> Remains {
+    /// The scope no longer awaits this, before its poll is over: what it carried comes back.
+    pub(crate) fn withdraw(&mut self, scope: u32, key: Key) -> Remains {
         let mut remains = Remains::default();
         let entry = self.entry(scope);
         let notes = [&mut entry.note, &mut entry.before];
         for (note, kept) in notes.into_iter().zip(&mut remains.notes) {
-            if note.target() == Some(task) {
+            if note.is_of(key) {
                 *kept = std::mem::take(note);
             }
         }

@@ -122,14 +122,15 @@ fn poll_once(raw: NonNull<Header>, start: Start) {
 fn poll_scoped(raw: NonNull<Header>, current: &Current, start: Start) -> Verdict {
     // SAFETY: as in `poll_once`.
     let header = unsafe { raw.as_ref() };
-    if start.gone || start.message {
+    if start.news || start.message {
         header.state.lock();
-        let (gone, message) = header.with_cold(|cold, _| {
+        let (news, message) = header.with_cold(|cold, _| {
             let message = if start.armed { cold.message.take() } else { None };
-            (std::mem::take(&mut cold.gone), message)
+            (std::mem::take(&mut cold.news), message)
         });
-        header.state.unlock();
-        current.purge(gone, message);
+        header.state.unlock_no_news();
+        current.learn(news);
+        current.says(message);
     }
     if start.armed && current.arm(start.here) {
         clear_contained(raw, "an unwound task");

@@ -28,7 +28,7 @@ use crate::task::hooks::Hooks;
 use crate::task::memory::Home;
 use crate::task::notes::Note;
 use crate::task::poll::{Runnable, kill_running, schedule};
-use crate::task::scopes::{Scopes, Tree};
+use crate::task::scopes::{Fired, Scopes, Tree};
 use crate::task::state::State;
 
 /// What all tasks have in common.
@@ -55,8 +55,18 @@ pub(crate) struct Cold {
     /// What it ended with; `None` also for a cancellation without a message.
     pub(crate) error: Option<Error>,
     pub(crate) hooks: Hooks,
-    /// Scopes of this task that ended elsewhere.
+    pub(crate) news: News,
+}
+
+/// What happened to scopes of this task from outside, for its next poll.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// They ended elsewhere.
     pub(crate) gone: Vec<(u32, u32)>,
+    /// Groups made requests, which count already.
+    pub(crate) fired: Vec<Fired>,
+    /// Such a request found nobody to take it: the scope must.
+    pub(crate) returned: Vec<(u32, u32)>,
 }
 
 /// What has to know the type of the future.
@@ -294,14 +304,24 @@ impl Header {
         })
     }
 
-    /// The task that this one awaits, if its note is published: under the short lock, while idle.
-    pub(crate) fn published(&self) -> Option<TaskRef> {
+    /// Takes the news that came in, if there are any.
+    pub(crate) fn take_news(&self) -> Option<News> {
+        self.state.requests_unless_news().is_none().then(|| {
+            self.state.lock();
+            let news = self.with_cold(|cold, _| std::mem::take(&mut cold.news));
+            self.state.unlock_no_news();
+            news
+        })
+    }
+
+    /// What this task awaits, if its note is published: under the short lock, while idle.
+    pub(crate) fn published(&self) -> Note {
         self.tree.with(|tree| {
             self.note.with(|note| {
                 // SAFETY: the lock keeps polls from beginning, so nobody writes these.
                 let (tree, note) = unsafe { (&*tree, &*note) };
                 let leaf = tree.as_ref().and_then(|tree| tree.published());
-                leaf.or(note.target()).cloned()
+                leaf.unwrap_or(note).awaited()
             })
         })
     }
@@ -381,6 +401,10 @@ impl TaskRef {
 
     pub(crate) fn address(&self) -> *const () {
         self.0.as_ptr().cast_const().cast()
+    }
+
+    pub(crate) fn lock_unless_done(&self) -> bool {
+        self.header().state.lock_unless_done()
     }
 
     /// Queues the task, whose state word has just said so.

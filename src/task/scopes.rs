@@ -19,8 +19,8 @@
 use std::task::Waker;
 
 use crate::error::Message;
+use crate::sys::Arc;
 use crate::task::notes::{Carried, Note, Remains};
-use crate::task::raw::TaskRef;
 
 /// The task itself, around all its scopes.
 pub(crate) const ROOT: u32 = 0;
@@ -54,6 +54,20 @@ pub(super) struct Entry {
     pub(super) before: Note,
     /// The waker it is polled with, if that is not the task's own.
     waker: Option<Waker>,
+    /// A group's request concerns the tasks with these numbers, too, and was made of them already.
+    members: Option<Members>,
+}
+
+/// The numbers of tasks, sorted.
+pub(crate) type Members = Arc<Vec<u64>>;
+
+/// A group made a request of its parent, from outside: it is counted already.
+#[derive(Debug)]
+pub(crate) struct Fired {
+    pub(crate) place: (u32, u32),
+    pub(crate) members: Members,
+    /// It went on to what the task awaited, sleeping.
+    pub(crate) passed: bool,
 }
 
 impl Entry {
@@ -78,9 +92,9 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// The published task, if the one leaf is a scope.
-    pub(crate) fn published(&self) -> Option<&TaskRef> {
-        self.published.and_then(|leaf| self.entries[leaf as usize - 1].note.target())
+    /// The published note, if the one leaf is a scope.
+    pub(crate) fn published(&self) -> Option<&Note> {
+        self.published.map(|leaf| &self.entries[leaf as usize - 1].note)
     }
 }
 
@@ -112,9 +126,10 @@ impl Scopes {
             self.tree = Some(tree);
         }
         if passed {
+            let carried = Carried { task: true, scope: false };
             match published {
-                Some(leaf) => self.entry(leaf).note.carry_task(),
-                None => self.root.before.carry_task(),
+                Some(leaf) => self.entry(leaf).note.carry(carried),
+                None => self.root.before.carry(carried),
             }
         }
     }
@@ -123,7 +138,7 @@ impl Scopes {
     /// leaf has a note to publish.
     #[inline]
     pub(crate) fn end(&mut self, note: &mut Note, tree: &mut Option<Box<Tree>>) -> bool {
-        let mut noted = self.root.note.target().is_some();
+        let mut noted = self.root.note.is_reliable();
         if let Some(mut own) = self.tree.take() {
             own.under_root = self.root.children;
             if self.root.children > 0 {
@@ -176,6 +191,7 @@ impl Scopes {
         let entry = &mut tree.entries[scope as usize - 1];
         entry.generation = entry.generation.wrapping_add(1);
         entry.flags = LIVE;
+        entry.members = None;
         entry.parent = parent;
         if fired {
             entry.flags |= FIRED | if undelivered { RETURNED } else { 0 };
@@ -300,12 +316,29 @@ impl Scopes {
         self.entry(scope).has(OWED_TASK | OWED_SCOPE)
     }
 
-    /// The task to which an owed leaf can pass the request on.
-    pub(crate) fn pass_to(&mut self, scope: u32) -> Option<TaskRef> {
-        self.entry(scope).before.target().cloned()
+    /// What an owed leaf can pass the request on to.
+    pub(crate) fn pass_to(&mut self, scope: u32) -> Note {
+        self.entry(scope).before.awaited()
     }
 
-    /// The request went on to the task of the note.
+    /// Whom the request that a leaf is owed was made of already, if it is one group's alone.
+    pub(crate) fn members(&mut self, leaf: u32) -> Option<Members> {
+        if self.entry(leaf).has(OWED_TASK) {
+            return None;
+        }
+        let (mut at, mut members, mut makers) = (leaf, None, 0);
+        while at != ROOT {
+            let entry = self.entry(at);
+            if entry.has(OWING) {
+                members = entry.members.clone();
+                makers += 1;
+            }
+            at = entry.parent;
+        }
+        members.filter(|_| makers == 1)
+    }
+
+    /// The request went on to what the note says.
     pub(crate) fn passed_on(&mut self, scope: u32) {
         let owed = self.entry(scope).flags;
         let carried = Carried { task: owed & OWED_TASK != 0, scope: owed & OWED_SCOPE != 0 };
@@ -322,10 +355,7 @@ impl Scopes {
                 at = parent;
             }
         }
-        if let Note::One(_, before) = &mut self.entry(scope).before {
-            before.task |= carried.task;
-            before.scope |= carried.scope;
-        }
+        self.entry(scope).before.carry(carried);
         self.taken(scope);
     }
 
@@ -339,12 +369,52 @@ impl Scopes {
         }
     }
 
+    /// What is inside the scope has been unwound: nothing of what it passed on comes back.
+    pub(crate) fn absorb(&mut self, scope: u32) -> Remains {
+        self.taken(scope);
+        self.forget_passed(scope);
+        let entry = self.entry(scope);
+        let notes = [std::mem::take(&mut entry.note), std::mem::take(&mut entry.before)];
+        Remains { notes, ..Remains::default() }
+    }
+
     /// The scope makes a request of its own.
     pub(crate) fn fire(&mut self, scope: u32) {
         self.entry(scope).flags |= FIRED;
         if let Some(tree) = &mut self.tree {
             tree.fired += 1;
         }
+    }
+
+    /// A group has made a request from outside: it has gone on, or is to be owed in the scope's
+    /// next poll.
+    pub(crate) fn fire_from_outside(&mut self, fired: Fired) {
+        let (scope, generation) = fired.place;
+        let Some(entry) = self.live(scope, generation) else { return };
+        entry.flags |= FIRED;
+        entry.members = Some(fired.members);
+        let Some(tree) = &mut self.tree else { return };
+        tree.fired += 1;
+        // What went on did so while the task slept: its note is still where it was.
+        match tree.single_noted_leaf().filter(|_| fired.passed) {
+            Some(leaf) => {
+                tree.passed.push((leaf, scope, generation));
+                let carried = Carried { task: false, scope: true };
+                self.entry(leaf).note.carry(carried);
+            }
+            None => self.entry(scope).flags |= RETURNED,
+        }
+    }
+
+    /// A group's request found nobody to take it.
+    pub(crate) fn return_from_outside(&mut self, (scope, generation): (u32, u32)) {
+        if let Some(entry) = self.live(scope, generation) {
+            entry.flags |= RETURNED;
+        }
+    }
+
+    pub(crate) fn has_fired(&mut self, scope: u32) -> bool {
+        self.entry(scope).has(FIRED)
     }
 
     /// Did the scope's own request come back? Then it is to be owed again.
@@ -404,7 +474,7 @@ impl Tree {
         let leaves = (1..).zip(&self.entries);
         let mut leaves = leaves.filter(|(_, entry)| is_leaf(entry));
         match (leaves.next(), leaves.next()) {
-            (Some((leaf, entry)), None) if entry.note.target().is_some() => Some(leaf),
+            (Some((leaf, entry)), None) if entry.note.is_reliable() => Some(leaf),
             _ => None,
         }
     }

@@ -19,7 +19,7 @@
 //! | 11     | CANCELLED | last poll ends        | never              | DONE, by cancellation   |
 //! | 12     | UNSEEN    | last poll ends        | a look, or cancel  | nobody knows the error  |
 //! | 13     | MESSAGE   | cancel                | cancel without one | the mark has a message  |
-//! | 14     | GONE      | scope ends elsewhere  | start of poll      | scopes left the tree    |
+//! | 14     | NEWS      | a scope, from outside | a poll, taking it  | the cold part has it    |
 //! | 15     | HERE      | cancel, its walk over | start of poll      | taken here, not passed  |
 //! | 16..32 | requests  | cancel, +1            | uncancel, -1       | `cancelling()`, bounded |
 //! | 32..64 | refs      | clone, +1             | drop, -1           | the allocation lives    |
@@ -50,11 +50,11 @@ const FAILED: u64 = 1 << 10;
 const CANCELLED: u64 = 1 << 11;
 const UNSEEN: u64 = 1 << 12;
 const MESSAGE: u64 = 1 << 13;
-const GONE: u64 = 1 << 14;
+const NEWS: u64 = 1 << 14;
 const HERE: u64 = 1 << 15;
 
 /// What the start of a poll clears.
-const UNTIL_POLLED: u64 = SCHEDULED | CANCEL | COMMITTED | NOTE | PASSED | GONE | HERE;
+const UNTIL_POLLED: u64 = SCHEDULED | CANCEL | COMMITTED | NOTE | PASSED | NEWS | HERE;
 
 const REQUEST: u64 = 1 << 16;
 const REQUESTS: u64 = 0xffff << 16;
@@ -156,7 +156,7 @@ impl State {
                 here: now & HERE != 0,
                 message: now & MESSAGE != 0,
                 passed: now & PASSED != 0,
-                gone: now & GONE != 0,
+                news: now & NEWS != 0,
             };
             (next, start)
         })
@@ -270,12 +270,14 @@ impl State {
         self.step(|now| (Some(now & !LOCKED | PASSED), ()));
     }
 
-    /// The lock is held over an idle task whose request was refused: it must take it itself.
+    /// The lock is held over a task whose request was refused: it must take it itself. It may have
+    /// moved on, where nothing held it in place.
     pub(crate) fn unlock_refused(&self, message: bool) -> Wake {
         self.step(|now| {
-            let next = with_message(now & !LOCKED | CANCEL | HERE, message);
-            match now & SCHEDULED {
-                0 => (Some(next | COMMITTED | SCHEDULED), Wake::Queue),
+            let next = with_message(now & !LOCKED | CANCEL, message);
+            match now & (SCHEDULED | RUNNING) {
+                0 => (Some(next | HERE | COMMITTED | SCHEDULED), Wake::Queue),
+                SCHEDULED => (Some(next | HERE), Wake::Nothing),
                 _ => (Some(next), Wake::Nothing),
             }
         })
@@ -309,11 +311,6 @@ impl State {
         self.0.fetch_or(CANCEL, Ordering::Relaxed);
     }
 
-    /// The task's own scope makes a request; it is delivered by the scope, not by the mark.
-    pub(crate) fn count_own(&self) {
-        self.step(|now| ((now & REQUESTS != REQUESTS).then_some(now + REQUEST), ()));
-    }
-
     /// Takes one request back, never below zero; to zero, the undelivered mark goes too.
     pub(crate) fn uncancel(&self) -> u32 {
         self.step(|now| {
@@ -331,6 +328,41 @@ impl State {
     /// How many requests stand.
     pub(crate) fn requests(&self) -> u32 {
         count(self.load())
+    }
+
+    /// How many requests stand, if no news wait to be taken: what is new may be counted.
+    pub(crate) fn requests_unless_news(&self) -> Option<u32> {
+        let now = self.load();
+        (now & NEWS == 0).then(|| count(now))
+    }
+
+    /// A request is counted: it reaches the task otherwise than by the mark. False: it is done.
+    pub(crate) fn count_one(&self) -> bool {
+        self.step(|now| match now & (DONE | REQUESTS) {
+            done if done & DONE != 0 => (None, false),
+            REQUESTS => (None, true),
+            _ => (Some(now + REQUEST), true),
+        })
+    }
+
+    /// A group leaves with errors: its own request, if it made one, is taken back, and if others
+    /// stand than those of `elsewhere`, the task is marked, in the same step (TG-10).
+    ///
+    /// False: news wait to be taken, and may be counted already.
+    pub(crate) fn leave_failed(&self, own: bool, elsewhere: u32) -> bool {
+        self.step(|now| {
+            if now & NEWS != 0 {
+                return (None, false);
+            }
+            let next = if own && now & REQUESTS != 0 { now - REQUEST } else { now };
+            if count(next) > elsewhere {
+                (Some(next | CANCEL), true)
+            } else if count(next) == 0 && next & (CANCEL | COMMITTED) == CANCEL {
+                (Some(next & !CANCEL), true)
+            } else {
+                (Some(next), true)
+            }
+        })
     }
 
     // ---- the short lock --------------------------------------------------------------------
@@ -370,11 +402,29 @@ impl State {
     }
 
     /// Unlocks; a scope of this task has ended elsewhere.
-    pub(crate) fn unlock_gone(&self) {
-        self.step(|now| (Some(now & !LOCKED | GONE), ()));
+    pub(crate) fn unlock_news(&self) {
+        self.step(|now| (Some(now & !LOCKED | NEWS), ()));
+    }
+
+    /// Unlocks; a group made a request of this task.
+    pub(crate) fn unlock_fired(&self) {
+        self.step(|now| {
+            let next = if now & REQUESTS == REQUESTS { now } else { now + REQUEST };
+            (Some(next & !LOCKED | NEWS), ())
+        });
+    }
+
+    /// Unlocks; the news were taken.
+    pub(crate) fn unlock_no_news(&self) {
+        self.0.fetch_and(!(LOCKED | NEWS), Ordering::Release);
     }
 
     // ---- looks -----------------------------------------------------------------------------
+
+    /// Does it sleep, with a note that others can find?
+    pub(crate) fn is_idle_with_note(&self) -> bool {
+        self.load() & (SCHEDULED | RUNNING | DONE | NOTE) == NOTE
+    }
 
     pub(crate) fn is_done(&self) -> bool {
         self.load() & DONE != 0

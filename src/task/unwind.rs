@@ -54,12 +54,12 @@ pin_project! {
 
 /// Its place among the scopes of the task that polls it.
 #[derive(Debug, Default)]
-struct Scope {
-    owner: Option<TaskRef>,
-    place: u32,
-    generation: u32,
-    fired: bool,
-    undelivered: bool,
+pub(super) struct Scope {
+    pub(super) owner: Option<TaskRef>,
+    pub(super) place: u32,
+    pub(super) generation: u32,
+    pub(super) fired: bool,
+    pub(super) undelivered: bool,
     /// How many requests concerned it when it was entered.
     at_entry: u32,
 }
@@ -81,10 +81,8 @@ impl<F: Future> Scoped<F> {
     ) -> Poll<Exit<F::Output>> {
         let mut this = self;
         let polled = current::with(|current| {
-            let parent = current.scope();
-            this.as_mut().project().scope.enter(current, parent, context);
-            let back = current.go_into(this.as_mut().project().scope.place, context.waker());
-            let inside = Inside { current, back };
+            this.as_mut().project().scope.enter(current, context);
+            let inside = Inside::go(current, this.scope.place, context);
             let polled = this.as_mut().poll_inside(current, context, fire, sort);
             drop(inside);
             polled
@@ -99,45 +97,21 @@ impl<F: Future> Scoped<F> {
         fire: bool,
         sort: Sort<F::Output>,
     ) -> Poll<Exit<F::Output>> {
-        let mut this = self.project();
-        let place = this.scope.place;
+        let this = self.project();
         if fire && !this.scope.fired {
             this.scope.fire(current);
-        } else if current.scopes(|scopes| scopes.take_returned(place)) {
-            current.owe(place);
         }
-        if current.is_owed(place) && current.deliver(place) {
-            current.absorb(|| this.future.set(None));
-            return Poll::Ready(this.scope.unwound(current));
-        }
-        let future = this.future.as_mut().as_pin_mut();
-        let polled = future.expect("a cancel scope is polled after its end").poll(context);
-        let remains = current.scopes(|scopes| scopes.settle(place));
-        current.dispose(remains);
-        if current.scopes(|scopes| scopes.take_unwind(place)) {
-            current.absorb(|| this.future.set(None));
-            return Poll::Ready(this.scope.unwound(current));
-        }
-        match polled.map(sort) {
-            Poll::Ready(Ok(value)) => {
-                this.future.set(None);
+        let polled = this.scope.poll_inside(current, context, this.future, sort);
+        polled.map(|ended| match ended {
+            Ok(value) => {
                 this.scope.leave(current, false);
-                Poll::Ready(Exit::Value(value))
+                Exit::Value(value)
             }
-            Poll::Ready(Err(cancelled)) => {
-                current.absorb(|| this.future.set(None));
+            Err(cancelled) => {
                 let mine = this.scope.leave(current, true);
-                Poll::Ready(Exit::Unwound { cancelled, mine })
+                Exit::Unwound { cancelled, mine }
             }
-            Poll::Pending if current.scopes(|scopes| scopes.is_owed_below(place)) => {
-                current.absorb(|| this.future.set(None));
-                Poll::Ready(this.scope.unwound(current))
-            }
-            Poll::Pending => {
-                this.scope.stay(current, context);
-                Poll::Pending
-            }
-        }
+        })
     }
 
     /// Outside any task only the scope's own trigger works.
@@ -165,9 +139,15 @@ impl<F: Future> Scoped<F> {
 }
 
 /// While it lives, its scope is the present one; afterwards the one around it is, also on a panic.
-struct Inside<'a> {
+pub(super) struct Inside<'a> {
     current: &'a Current,
     back: Place,
+}
+
+impl<'a> Inside<'a> {
+    pub(super) fn go(current: &'a Current, place: u32, context: &Context<'_>) -> Self {
+        Inside { current, back: current.go_into(place, context.waker()) }
+    }
 }
 
 impl Drop for Inside<'_> {
@@ -177,14 +157,13 @@ impl Drop for Inside<'_> {
 }
 
 impl Scope {
-    /// A poll of the scope begins: it finds its place in the task that polls it.
-    fn enter(&mut self, current: &Current, parent: u32, context: &Context<'_>) {
-        match &self.owner {
-            Some(owner) if current.is(owner) => {
-                let place = self.place;
-                current.scopes(|scopes| scopes.reenter(place, parent));
-            }
-            _ => self.move_in(current, parent),
+    /// A poll of the scope begins: it finds its place in the task that polls it. True: a new one.
+    pub(super) fn enter(&mut self, current: &Current, context: &Context<'_>) -> bool {
+        let parent = current.scope();
+        let moved = !self.owner.as_ref().is_some_and(|owner| current.is(owner));
+        match moved {
+            true => self.move_in(current, parent),
+            false => current.scopes(|scopes| scopes.reenter(self.place, parent)),
         }
         let place = self.place;
         let own = current.is_own(context.waker());
@@ -194,15 +173,64 @@ impl Scope {
             drop(current.scopes(|scopes| scopes.keep_waker(place, waker)));
         }
         drop(current.scopes(|scopes| scopes.turn(place)));
+        moved
+    }
+
+    /// Polls what is inside, after [`enter`](Scope::enter), the scope being the present one.
+    ///
+    /// `Err`: it was unwound, and is gone; all scopes around have been served.
+    pub(super) fn poll_inside<F: Future>(
+        &mut self,
+        current: &Current,
+        context: &mut Context<'_>,
+        mut future: Pin<&mut Option<F>>,
+        sort: Sort<F::Output>,
+    ) -> Poll<Result<F::Output, Cancelled>> {
+        let place = self.place;
+        if current.scopes(|scopes| scopes.take_returned(place)) {
+            current.owe(place);
+        }
+        if current.is_owed(place) && current.deliver(place) {
+            current.absorb(|| future.set(None));
+            return Poll::Ready(Err(current.take(place)));
+        }
+        let inside = future.as_mut().as_pin_mut();
+        let polled = inside.expect("a cancel scope is polled after its end").poll(context);
+        let remains = current.scopes(|scopes| scopes.settle(place));
+        current.dispose(remains);
+        if current.scopes(|scopes| scopes.take_unwind(place)) {
+            current.absorb(|| future.set(None));
+            return Poll::Ready(Err(current.take(place)));
+        }
+        match polled.map(sort) {
+            Poll::Ready(Ok(value)) => {
+                future.set(None);
+                Poll::Ready(Ok(value))
+            }
+            Poll::Ready(Err(cancelled)) => {
+                current.absorb(|| future.set(None));
+                let remains = current.scopes(|scopes| scopes.absorb(place));
+                current.dispose(remains);
+                Poll::Ready(Err(cancelled))
+            }
+            Poll::Pending if current.scopes(|scopes| scopes.is_owed_below(place)) => {
+                current.absorb(|| future.set(None));
+                Poll::Ready(Err(current.take(place)))
+            }
+            Poll::Pending => {
+                self.stay(current, context);
+                Poll::Pending
+            }
+        }
     }
 
     /// The scope is new to this task; one that was in another leaves that one, with its count.
     fn move_in(&mut self, current: &Current, parent: u32) {
         self.move_out();
-        self.at_entry = concern(current, parent);
+        self.at_entry = current.concern(parent);
         let (fired, undelivered) = (self.fired, self.undelivered);
         if fired {
-            current.header().state.count_own();
+            current.header().state.count_one();
         }
         (self.place, self.generation) =
             current.scopes(|scopes| scopes.enter(parent, fired, undelivered));
@@ -218,23 +246,23 @@ impl Scope {
         }
         if header.state.lock_unless_done() {
             let place = (self.place, self.generation);
-            header.with_cold(|cold, _| cold.gone.push(place));
-            header.state.unlock_gone();
+            header.with_cold(|cold, _| cold.news.gone.push(place));
+            header.state.unlock_news();
             owner.wake();
         }
     }
 
     /// The scope's own trigger went off: one request, owed to whatever is inside.
-    fn fire(&mut self, current: &Current) {
+    pub(super) fn fire(&mut self, current: &Current) {
         self.fired = true;
-        current.header().state.count_own();
+        current.header().state.count_one();
         let place = self.place;
         current.scopes(|scopes| scopes.fire(place));
         current.owe(place);
     }
 
     /// The scope stays pending. A request of its own that came back is made again at once.
-    fn stay(&mut self, current: &Current, context: &Context<'_>) {
+    pub(super) fn stay(&mut self, current: &Current, context: &Context<'_>) {
         if self.fired {
             let place = self.place;
             self.undelivered = current.scopes(|scopes| scopes.is_undelivered(place));
@@ -244,37 +272,24 @@ impl Scope {
         }
     }
 
-    /// The scope takes: its inside has been dropped.
-    fn unwound<T>(&mut self, current: &Current) -> Exit<T> {
-        let message = current.scopes(|scopes| scopes.message.take());
-        let mine = self.leave(current, true);
-        Exit::Unwound { cancelled: Cancelled::new(message), mine }
+    /// The scope is over. True: it had fired, and no other request concerns it than at its entry.
+    fn leave(&mut self, current: &Current, absorb: bool) -> bool {
+        let (parent, fired) = self.depart(current, absorb);
+        if fired {
+            current.header().state.uncancel();
+        }
+        fired && current.concern(parent) <= self.at_entry
     }
 
-    /// The scope is over. True: it had fired, and no other request concerns it than at its entry.
-    fn leave(&mut self, current: &Current, take: bool) -> bool {
+    /// The scope is over. Gives its parent, and whether a request of its own is to be taken back.
+    pub(super) fn depart(&mut self, current: &Current, absorb: bool) -> (u32, bool) {
         let place = self.place;
-        let (parent, remains) = current.scopes(|scopes| {
-            if take {
-                scopes.taken(place);
-            }
-            (scopes.parent(place), scopes.leave(place, take))
-        });
+        let (parent, remains) =
+            current.scopes(|scopes| (scopes.parent(place), scopes.leave(place, absorb)));
         current.dispose(remains);
         self.owner = None;
-        if !std::mem::take(&mut self.fired) {
-            return false;
-        }
-        current.header().state.uncancel();
-        concern(current, parent) <= self.at_entry
+        (parent, std::mem::take(&mut self.fired))
     }
-}
-
-/// How many requests concern a scope inside `parent`: all but those of fired scopes that are not
-/// around it.
-fn concern(current: &Current, parent: u32) -> u32 {
-    let elsewhere = current.scopes(|scopes| scopes.fired_elsewhere(parent));
-    current.header().state.requests().saturating_sub(elsewhere)
 }
 
 impl Drop for Scope {

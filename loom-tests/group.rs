@@ -1,0 +1,225 @@
+//! A group's children, its parent, and those who would be children, on two threads.
+//!
+//! Whatever comes first: no child outlives the group, each is asked to end at most once by it, and
+//! the request that a group makes of its parent is taken back.
+
+use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc as StdArc, Mutex as StdMutex};
+
+use loom::thread;
+
+use super::common::{Queue, explore, explore_at_most, home, spawn, twice};
+use crate::error::{Error, Result};
+use crate::scope::{TaskGroup, task_group};
+use crate::task::handle::Task;
+use crate::task::memory::Home;
+use crate::task::raw::TaskRef;
+
+/// A handle to the group, once its parent was polled.
+type Place = StdArc<StdMutex<Option<TaskGroup>>>;
+
+/// A parent that waits in its body to be asked to end; and its group.
+fn parent(home: &Home, queue: &Queue) -> (Task<()>, TaskGroup) {
+    let place = Place::default();
+    let there = place.clone();
+    let body = move |group| {
+        *there.lock().unwrap() = Some(group);
+        pending::<()>()
+    };
+    let parent = spawn(home, task_group(body));
+    queue.run();
+    let group = place.lock().unwrap().take().unwrap();
+    (parent, group)
+}
+
+/// A child that fails when it is woken. It sleeps now.
+fn failing(home: &Home, queue: &Queue, group: &TaskGroup) -> Task<()> {
+    let child = spawn(home, async {
+        twice(()).await?;
+        Err::<(), Error>(Error::msg("child"))
+    });
+    group.reserve().unwrap().admit(&child);
+    queue.run();
+    child
+}
+
+/// Another thread on which that task ends.
+fn ends_elsewhere(queue: &Queue, task: &TaskRef) -> thread::JoinHandle<()> {
+    let (queue, task) = (queue.clone(), task.clone());
+    thread::spawn(move || {
+        task.wake();
+        queue.run();
+    })
+}
+
+/// Counts itself while it lives.
+struct Alive(StdArc<AtomicUsize>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A child comes while another one fails: it is refused, or asked to end and waited for (TG-19).
+/// Breaks if `admit` does not look at the phase, or if `reserve` does not count.
+#[test]
+fn a_child_comes_while_another_fails() {
+    explore(|| {
+        let (home, queue) = home();
+        let alive = StdArc::new(AtomicUsize::new(0));
+        let place = Place::default();
+        let (there, counted) = (place.clone(), alive.clone());
+        let parent = spawn(&home, async move {
+            let body = move |group| {
+                *there.lock().unwrap() = Some(group);
+                pending::<()>()
+            };
+            let ended = task_group(body).await;
+            assert_eq!(counted.load(Ordering::Relaxed), 0, "a child outlives its group");
+            ended
+        });
+        queue.run();
+        let group = place.lock().unwrap().take().unwrap();
+        let child = failing(&home, &queue, &group);
+        let ender = ends_elsewhere(&queue, &child);
+        let late = group.reserve().ok().map(|reserved| {
+            alive.fetch_add(1, Ordering::Relaxed);
+            let alive = Alive(alive.clone());
+            let late = spawn(&home, async move {
+                let _alive = alive;
+                pending::<()>().await;
+            });
+            reserved.admit(&late);
+            late
+        });
+        ender.join().unwrap();
+        queue.run();
+        if let Some(late) = &late {
+            assert!(late.is_cancelled());
+            assert_eq!(late.cancelling(), 1);
+        }
+        assert_eq!(parent.cancelling(), 0);
+        assert_eq!(parent.error().unwrap().errors().len(), 1);
+        drop((late, child, parent, group));
+        home.collect();
+        assert_eq!(home.outstanding(), 0);
+    });
+}
+
+/// Two children fail at once: one of them makes the others, and the parent, end, once (TG-08).
+/// Breaks if `ended` aborts in another phase than Open, or if `fire` does not look at `fired`.
+#[test]
+fn two_children_fail_at_once() {
+    explore_at_most(3, || {
+        let (home, queue) = home();
+        let (parent, group) = parent(&home, &queue);
+        let (one, two) = (failing(&home, &queue, &group), failing(&home, &queue, &group));
+        let ender = ends_elsewhere(&queue, &one);
+        two.wake();
+        queue.run();
+        ender.join().unwrap();
+        queue.run();
+        let failed = [&one, &two].into_iter().filter(|child| !child.is_cancelled()).count();
+        assert_eq!(parent.error().unwrap().errors().len(), failed);
+        assert!(failed > 0);
+        assert_eq!(parent.cancelling(), 0);
+        assert!(one.cancelling() + two.cancelling() <= 1);
+        drop((one, two, parent, group));
+        drop(home);
+    });
+}
+
+/// The parent is asked to end while a child fails: its count is what others asked for (TG-10).
+/// Breaks if `leave_failed` does not take the group's own request back, or if `fire` counts it
+/// without leaving news of it.
+#[test]
+fn the_parent_is_asked_while_a_child_fails() {
+    explore(|| {
+        let (home, queue) = home();
+        let (parent, group) = parent(&home, &queue);
+        let child = failing(&home, &queue, &group);
+        let ender = ends_elsewhere(&queue, &child);
+        let accepted = parent.cancel();
+        ender.join().unwrap();
+        queue.run();
+        assert_eq!(parent.cancelling(), u32::from(accepted));
+        let error = parent.error().unwrap();
+        assert_eq!(error.errors().len(), usize::from(!child.is_cancelled()));
+        assert_eq!(error.is_cancelled(), child.is_cancelled());
+        drop((child, parent, group));
+        drop(home);
+    });
+}
+
+/// The group is dropped half-way while a child fails: the request that it made of the parent, if it
+/// did, is taken back, and the parent lives on (TG-20). Breaks if `close` does not stop `fire`.
+#[test]
+fn the_group_is_dropped_while_a_child_fails() {
+    explore(|| {
+        let (home, queue) = home();
+        let place = Place::default();
+        let there = place.clone();
+        let parent = spawn(&home, async move {
+            let body = move |group| {
+                *there.lock().unwrap() = Some(group);
+                pending::<()>()
+            };
+            let mut group = Box::pin(task_group(body));
+            let mut polls = 0;
+            let waits = std::future::poll_fn(|context| {
+                polls += 1;
+                match polls {
+                    1 => group.as_mut().poll(context).map(drop),
+                    _ => std::task::Poll::Ready(()),
+                }
+            });
+            waits.await;
+            drop(group);
+            Ok(7)
+        });
+        queue.run();
+        let group = place.lock().unwrap().take().unwrap();
+        let child = failing(&home, &queue, &group);
+        let ender = ends_elsewhere(&queue, &child);
+        parent.wake();
+        queue.run();
+        ender.join().unwrap();
+        queue.run();
+        assert!(child.is_finished());
+        assert_eq!(parent.cancelling(), 0);
+        assert_eq!(super::common::outcome(parent), Ok(7));
+        drop((child, group));
+        drop(home);
+    });
+}
+
+/// The last child ends while the body does: somebody sees that the group is over. Breaks if `exit`
+/// comes after `finish`, or if `ended` looks whether it is over before it removes the child.
+#[test]
+fn the_last_child_ends_while_the_body_does() {
+    explore(|| {
+        let (home, queue) = home();
+        let place = Place::default();
+        let there = place.clone();
+        let body = move |group| {
+            *there.lock().unwrap() = Some(group);
+            twice(5)
+        };
+        let parent: Task<i32> = spawn(&home, task_group(body));
+        queue.run();
+        let group = place.lock().unwrap().take().unwrap();
+        let child: Task<()> = spawn(&home, twice(()));
+        group.reserve().unwrap().admit(&child);
+        queue.run();
+        let ender = ends_elsewhere(&queue, &child);
+        parent.wake();
+        queue.run();
+        ender.join().unwrap();
+        queue.run();
+        assert_eq!(super::common::outcome(parent), Ok(5) as Result<i32, bool>);
+        drop((child, group));
+        drop(home);
+    });
+}

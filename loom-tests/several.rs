@@ -1,0 +1,132 @@
+//! Several tasks awaited as one, while they end and while whoever awaits them is asked to end.
+
+use std::task::Waker;
+
+use loom::thread;
+
+use super::common::{explore, explore_at_most, home, outcome, spawn, twice};
+use crate::scope::{ReturnWhen, gather, wait};
+use crate::sys::Arc;
+use crate::task::several::{Enough, Watch};
+
+/// Two tasks end, one on each thread, while a third one begins to gather them, on either: it gets
+/// both values (GAT-12). Breaks if `look` does not look again when it has left its waker, or if
+/// `ended` decides outside the lock.
+#[test]
+fn two_tasks_end_while_they_are_gathered() {
+    explore_at_most(3, || {
+        let (home, queue) = home();
+        let (one, two) = (spawn(&home, twice(1)), spawn(&home, twice(2)));
+        queue.run();
+        let tasks = [one.task_ref(), two.task_ref()];
+        let outer = spawn(&home, gather([one, two]));
+        let ender = thread::spawn({
+            let (queue, task) = (queue.clone(), tasks[0].clone());
+            move || {
+                task.wake();
+                queue.run();
+            }
+        });
+        tasks[1].wake();
+        queue.run();
+        ender.join().unwrap();
+        queue.run();
+        assert_eq!(outcome(outer).map(|values| (values[0], values[1])), Ok((1, 2)));
+        drop(tasks);
+        drop(home);
+    });
+}
+
+/// Whoever gathers is asked to end while the last task ends: the request is refused, because all
+/// is over, or unwinds it; it is never lost (GAT-07, GAT-12). Breaks if `end_request` takes what
+/// nobody accepted for passed on, or if `branch_out` does not let the waiter take it.
+#[test]
+fn a_request_meets_the_end_of_the_last_task() {
+    explore(|| {
+        let (home, queue) = home();
+        let inner = spawn(&home, twice(1));
+        let target = inner.task_ref();
+        let outer = spawn(&home, gather([inner]));
+        queue.run();
+        let ender = thread::spawn({
+            let (queue, target) = (queue.clone(), target.clone());
+            move || {
+                target.wake();
+                queue.run();
+            }
+        });
+        let accepted = outer.cancel();
+        ender.join().unwrap();
+        queue.run();
+        assert!(target.is_finished());
+        assert_eq!(outer.cancelling(), u32::from(accepted));
+        match outcome(outer) {
+            Ok(values) => assert!(values == [1] && !accepted, "the request is lost"),
+            Err(cancelled) => assert!(cancelled && accepted),
+        }
+        drop(target);
+        drop(home);
+    });
+}
+
+/// Whoever waits is asked to end while a task ends: it returns, or is unwound, and the task is left
+/// alone (WAIT-08). Breaks if `Watch` leaves its listeners when it is dropped.
+#[test]
+fn a_waiter_is_asked_while_a_task_ends() {
+    explore(|| {
+        let (home, queue) = home();
+        let inner = spawn(&home, twice(1));
+        let target = inner.task_ref();
+        let outer = spawn(&home, async move {
+            let waited = wait([inner], ReturnWhen::FirstCompleted).await;
+            assert_eq!((waited.done.len(), waited.pending.len()), (1, 0));
+        });
+        queue.run();
+        let ender = thread::spawn({
+            let (queue, target) = (queue.clone(), target.clone());
+            move || {
+                target.wake();
+                queue.run();
+            }
+        });
+        let accepted = outer.cancel();
+        ender.join().unwrap();
+        queue.run();
+        assert_eq!(target.cancelling(), 0);
+        assert!(!target.is_cancelled());
+        assert_eq!(outer.is_cancelled(), accepted);
+        drop((outer, target));
+        home.collect();
+        assert_eq!(home.outstanding(), 0);
+    });
+}
+
+/// Of two that end at once, one makes it enough. Breaks if `ended` decides again.
+#[test]
+fn one_of_two_makes_it_enough() {
+    explore(|| {
+        let (home, queue) = home();
+        let (one, two) = (spawn(&home, twice(1)), spawn(&home, twice(2)));
+        queue.run();
+        let tasks = vec![one.task_ref(), two.task_ref()];
+        let mut watch = Watch::new(tasks, Enough::First, true);
+        let several = Arc::clone(watch.several());
+        let ender = thread::spawn({
+            let (queue, one) = (queue.clone(), one.task_ref());
+            move || {
+                one.wake();
+                queue.run();
+            }
+        });
+        two.wake();
+        queue.run();
+        let first = watch.poll(Waker::noop());
+        ender.join().unwrap();
+        queue.run();
+        let last = watch.poll(Waker::noop());
+        assert!(last.is_ready());
+        assert!(first.is_pending() || first == last, "decided twice");
+        drop((watch, several, one, two));
+        drop(home);
+    });
+}

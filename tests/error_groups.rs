@@ -1,0 +1,165 @@
+//! Errors that come together stay together: they are looked through, parted and picked from, and
+//! keep their places (Python's exception groups).
+
+mod common;
+
+use std::io;
+
+use common::{Boom, in_any_order, seconds, simulate};
+use filch::{Elapsed, Error, Result, sleep, spawn, task_group, timeout};
+
+fn boom(text: &'static str) -> Error {
+    Boom(text).into()
+}
+
+fn broken() -> Error {
+    io::Error::from(io::ErrorKind::BrokenPipe).into()
+}
+
+/// Two pipes and two booms, at two depths.
+fn mixed() -> Error {
+    Error::group([boom("a"), broken(), Error::group([broken(), boom("b")])])
+}
+
+#[test]
+fn group_is_made_of_its_errors() {
+    let group = mixed();
+    assert!(group.is_group());
+    assert_eq!(group.errors().len(), 3);
+    assert!(group.errors()[0].is::<Boom>() && group.errors()[1].is::<io::Error>());
+    assert_eq!(group.errors()[2].errors().len(), 2);
+    assert!(!group.is_cancelled() && !group.is_timeout() && !group.is_panic());
+    assert!(!group.is::<Boom>(), "it is not what is in it");
+}
+
+#[test]
+fn other_errors_are_no_groups() {
+    for error in [boom("a"), broken(), Error::msg("text")] {
+        assert!(!error.is_group());
+        assert!(error.errors().is_empty());
+    }
+}
+
+#[test]
+#[should_panic = "a group of errors has at least one"]
+fn group_is_never_empty() {
+    drop(Error::group([]));
+}
+
+#[test]
+fn text_names_all_errors() {
+    let error = Error::group([boom("a"), Error::group([boom("b")]), boom("c")]);
+    assert_eq!(error.to_string(), "3 errors: a; (1 error: b); c");
+    assert_eq!(format!("{error:?}"), "Error(3 errors: a; (1 error: b); c)");
+}
+
+#[test]
+fn split_keeps_the_shape_on_both_sides() {
+    let (booms, rest) = mixed().split(Error::is::<Boom>);
+    assert_eq!(booms.unwrap().to_string(), "2 errors: a; (1 error: b)");
+    let rest = rest.unwrap();
+    assert_eq!(rest.errors().len(), 2);
+    assert!(rest.errors()[0].is::<io::Error>() && rest.errors()[1].errors()[0].is::<io::Error>());
+}
+
+#[test]
+fn nothing_or_everything_may_be_on_one_side() {
+    let (none, all) = mixed().split(Error::is_timeout);
+    assert!(none.is_none());
+    assert_eq!(all.unwrap().to_string(), mixed().to_string());
+    let (all, none) = mixed().split(|error| !error.is_group());
+    assert_eq!(all.unwrap().to_string(), mixed().to_string());
+    assert!(none.is_none());
+    let (whole, none) = mixed().split(|_| true);
+    assert_eq!(whole.unwrap().errors().len(), 3);
+    assert!(none.is_none());
+}
+
+#[test]
+fn group_may_be_wanted_as_a_whole() {
+    let (inner, rest) = mixed().split(|error| error.errors().len() == 2);
+    assert_eq!(inner.unwrap().errors()[0].errors().len(), 2);
+    assert_eq!(rest.unwrap().errors().len(), 2);
+}
+
+#[test]
+fn error_that_is_no_group_is_split_by_itself() {
+    let (picked, rest) = boom("a").split(Error::is::<Boom>);
+    assert!(picked.unwrap().is::<Boom>() && rest.is_none());
+    let (picked, rest) = boom("a").split(Error::is::<io::Error>);
+    assert!(picked.is_none() && rest.unwrap().is::<Boom>());
+}
+
+#[test]
+fn subgroup_is_what_is_picked() {
+    let pipes = mixed().subgroup(Error::is::<io::Error>).unwrap();
+    assert_eq!(pipes.errors().len(), 2);
+    assert!(mixed().subgroup(Error::is_panic).is_none());
+}
+
+#[test]
+fn clones_share_their_errors() {
+    let group = mixed();
+    let clone = group.clone();
+    assert!(std::ptr::eq(group.errors(), clone.errors()));
+}
+
+/// Handles the errors that it knows, and gives the others on: `except*`.
+async fn handles_booms(work: impl Future<Output = Result<()>>) -> Result<usize> {
+    let Err(error) = work.await else { return Ok(0) };
+    match error.split(Error::is::<Boom>) {
+        (Some(booms), None) => Ok(booms.errors().len()),
+        (_, Some(rest)) => Err(rest),
+        (None, None) => unreachable!("an error is on one side"),
+    }
+}
+
+#[test]
+fn groups_errors_are_handled_by_kind() {
+    in_any_order(async || {
+        let all_known = task_group(async |group| {
+            group.spawn(async { Err::<(), _>(boom("a")) });
+            Err(boom("b"))
+        });
+        let handled = handles_booms(all_known).await?;
+        assert!((1..=2).contains(&handled));
+
+        let one_unknown = task_group(async |group| {
+            group.spawn(async { Err::<(), _>(broken()) });
+            sleep(seconds(1)).await;
+            Ok(())
+        });
+        let rest = handles_booms(one_unknown).await.unwrap_err();
+        assert!(rest.errors()[0].is::<io::Error>());
+        Ok(())
+    });
+}
+
+#[test]
+fn timeouts_and_panics_keep_their_kind_in_a_group() {
+    simulate(async {
+        let error = task_group(async |group| {
+            group.spawn(timeout(seconds(1), sleep(seconds(2))));
+            Ok(())
+        });
+        let error = error.await.unwrap_err();
+        assert!(error.errors()[0].is_timeout() && error.errors()[0].is::<Elapsed>());
+
+        let task = spawn(task_group(async |group| {
+            group.spawn(async { panic!("out of paper") });
+            Ok(())
+        }));
+        let error = task.await.unwrap_err();
+        assert!(error.errors()[0].is_panic());
+        Ok(())
+    });
+}
+
+#[test]
+fn group_goes_through_question_marks_and_boxes() {
+    fn boxed() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        Err(mixed())?
+    }
+    let error = boxed().unwrap_err();
+    assert_eq!(error.to_string(), mixed().to_string());
+}
