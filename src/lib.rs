@@ -41,7 +41,7 @@
 //! | `staggered_race` | [`staggered_race`] |
 //! | `sleep`, `loop.time()` | [`sleep`], [`sleep_until`], [`interval`], [`time::Instant`] |
 //! | `to_thread` | [`to_thread`] |
-//! | `Lock`, `Event`, `Condition`, `Semaphore`, `Barrier`, `Queue` | the same in [`sync`], and more |
+//! | `Lock`, `Event`, `Condition`, `Semaphore`, `Barrier`, `Queue` | the same in [`sync`] |
 //! | `current_task`, `all_tasks` | [`current_task`], [`all_tasks`] |
 //! | `run_coroutine_threadsafe` | [`Handle::spawn`], [`Task::wait`] |
 //! | streams and sockets | [`net`] |
