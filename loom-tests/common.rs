@@ -1,10 +1,11 @@
 //! What the models of whole tasks share: a queue that anybody pushes to, and a bounded explorer.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::task::Poll;
 
 use crate::error::{Error, Outcome, Result};
-use crate::sys::{Arc, Mutex};
+use crate::sys::{Arc, Mutex, block_on};
 use crate::task::handle::Task;
 use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::raw::{self, First};
@@ -22,6 +23,18 @@ pub(super) fn explore_at_most(preemptions: usize, model: impl Fn() + Send + Sync
     let asked = builder.preemption_bound.unwrap_or(preemptions);
     builder.preemption_bound = Some(asked.min(preemptions));
     builder.check(model);
+}
+
+/// Polls a future once and drops it, wherever that leaves it.
+pub(super) fn poll_once_and_drop<F: Future>(future: F) -> Option<F::Output> {
+    block_on(async {
+        let mut future = pin!(future);
+        poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    })
 }
 
 /// A queue of tasks that somebody runs.

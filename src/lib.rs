@@ -42,6 +42,7 @@
 //! | `sleep`, `loop.time()` | [`sleep`], [`sleep_until`], [`interval`], [`time::Instant`] |
 //! | `to_thread` | [`to_thread`] |
 //! | `contextvars` | [`context_var!`], [`ContextVar`], [`Context`] |
+//! | `Lock`, `Event`, `Condition`, `Semaphore`, `Barrier`, `Queue` | the same in [`sync`] |
 //! | `current_task`, `all_tasks` | [`current_task`], [`all_tasks`] |
 //! | `run_coroutine_threadsafe` | [`Handle::spawn`], [`Task::wait`] |
 //! | `Future` | [`Promise`] |
@@ -58,9 +59,9 @@
 //!
 //! The source is a house with floors; a room uses only rooms on lower floors. From the ground:
 //! the machine (`sys`); small parts that know nothing of tasks (`context`, `driver`, `error`,
-//! `probe`); one task (`task`); what moves tasks along (`blocking`, `reactor`, `scheduler`,
-//! `signal`, `sim`); the parts put together (`runtime`); what programs are written with (`scope`,
-//! `sync`, `time`); the outside world (`net`); a look inside (`inspect`).
+//! `probe`, `wait_list`); one task (`task`); what moves tasks along (`blocking`, `reactor`,
+//! `scheduler`, `signal`, `sim`); the parts put together (`runtime`); what programs are written with
+//! (`scope`, `sync`, `time`); the outside world (`net`); a look inside (`inspect`).
 
 mod sys;
 
@@ -68,6 +69,7 @@ mod context;
 mod driver;
 mod error;
 mod probe;
+mod wait_list;
 
 mod task;
 
@@ -81,7 +83,7 @@ mod simulated;
 mod runtime;
 
 mod scope;
-mod sync;
+pub mod sync;
 pub mod time;
 
 pub mod net;

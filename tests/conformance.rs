@@ -2,7 +2,8 @@
 //!
 //! `data/corpus.jsonl.z` holds random programs with the traces that asyncio gave them under a
 //! virtual clock (a half with tasks and timeouts, a quarter each with groups and shields, and with
-//! `gather`, `wait` and `as_completed`); `data/in-task.jsonl` holds programs with several
+//! `gather`, `wait` and `as_completed`), `data/corpus-sync.jsonl.z` the same for programs that use
+//! events, locks, semaphores and queues as well; `data/in-task.jsonl` holds programs with several
 //! awaits at once inside one task, which asyncio does not know, with what they must and must not
 //! come to. The interpreter is the one of `examples/scenario`, which also runs programs without end
 //! from a generator.
@@ -22,6 +23,9 @@ mod scopes;
 #[allow(dead_code)]
 #[path = "../examples/scenario/several.rs"]
 mod several;
+#[allow(dead_code)]
+#[path = "../examples/scenario/waits.rs"]
+mod waits;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +40,17 @@ type PerTask = BTreeMap<String, Vec<(u64, String)>>;
 fn every_task_sees_what_it_sees_in_asyncio() {
     let corpus = corpus();
     assert_eq!(corpus.len(), 1000);
+    for (scenario, want) in corpus {
+        let (ending, trace) = simulate(0, &scenario);
+        assert_eq!((ending, per_task(trace)), (Ending::Complete, want), "{}", scenario.id);
+    }
+}
+
+#[test]
+fn every_task_that_waits_for_others_sees_what_it_sees_in_asyncio() {
+    // In another order some of these programs wait for ever, as they would in asyncio.
+    let corpus = sync_corpus();
+    assert_eq!(corpus.len(), 300);
     for (scenario, want) in corpus {
         let (ending, trace) = simulate(0, &scenario);
         assert_eq!((ending, per_task(trace)), (Ending::Complete, want), "{}", scenario.id);
@@ -84,7 +99,14 @@ fn several_awaits_at_once_do_as_demanded() {
 }
 
 fn corpus() -> Vec<(Scenario, PerTask)> {
-    let packed = include_bytes!("data/corpus.jsonl.z");
+    unpacked(include_bytes!("data/corpus.jsonl.z"))
+}
+
+fn sync_corpus() -> Vec<(Scenario, PerTask)> {
+    unpacked(include_bytes!("data/corpus-sync.jsonl.z"))
+}
+
+fn unpacked(packed: &[u8]) -> Vec<(Scenario, PerTask)> {
     let text = miniz_oxide::inflate::decompress_to_vec_zlib(packed).unwrap();
     let lines = std::str::from_utf8(&text).unwrap().lines();
     lines.map(entry).collect()

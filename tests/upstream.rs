@@ -1,5 +1,5 @@
-//! Every portable test of CPython's suite for tasks, groups, timeouts, threads, eager starts and
-//! staggered races is ported, or there is a reason why not.
+//! Every portable test of CPython's suite for tasks, groups, timeouts, threads, eager starts,
+//! staggered races, locks and queues is ported, or there is a reason why not.
 //!
 //! `data/upstream.tsv` lists them: the test's name, a tab, and the reason if it is not ported yet
 //! or has no counterpart in Rust. A port says so in a line above it, `// upstream: ` and the name.

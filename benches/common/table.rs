@@ -24,6 +24,10 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
+    pub(crate) fn of(options: &Options) -> Self {
+        Scale { quick: options.quick }
+    }
+
     pub(crate) fn pick(self, full: usize, quick: usize) -> usize {
         if self.quick { quick } else { full }
     }
@@ -115,7 +119,7 @@ impl Report {
             return None;
         }
         let engine = E::start(WORKERS);
-        let scale = Scale { quick: self.options.quick };
+        let scale = Scale::of(&self.options);
         Some(Box::new(move || {
             let sample = engine.block_on(W::run::<E>(scale));
             // Whoever was busy spins down before the next runtime's turn.

@@ -14,6 +14,7 @@ mod run;
 mod scopes;
 mod several;
 mod threads;
+mod waits;
 
 use std::io::{self, BufRead, BufWriter, Write};
 use std::process::ExitCode;

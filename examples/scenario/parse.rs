@@ -44,6 +44,13 @@ pub(crate) enum Op {
     AsCompleted(Vec<Name>, Option<u64>),
     Try(Block, Arc<Handlers>),
     Fail(Name),
+    EventWait(Name),
+    EventSet(Name),
+    EventClear(Name),
+    Lock(Name, Block),
+    Permit(Name, usize, Block),
+    Put(Name, usize, Name),
+    Get(Name, usize),
     JoinAll(Vec<Block>),
     TryJoin(Vec<Block>),
     Select(Vec<Block>),
@@ -90,9 +97,6 @@ pub(crate) enum Fault {
     /// It is no scenario.
     Malformed(String),
 }
-
-/// Operations of the language that the runtime cannot do yet.
-const LATER: [&str; 7] = ["evt_wait", "evt_set", "evt_clear", "lock", "sem", "qput", "qget"];
 
 /// Reads one line.
 ///
@@ -154,8 +158,14 @@ fn several<'a>(kind: &str, at: &dyn Fn(usize) -> &'a Value) -> Result<Op, Fault>
         "try_join" => Op::TryJoin(blocks(at(1))?),
         "select" => Op::Select(blocks(at(1))?),
         "funord" => Op::Unordered(blocks(at(1))?),
-        kind if LATER.contains(&kind) => return Err(Fault::Unsupported(kind.to_owned())),
-        kind => return Err(malformed(&format!("no operation is called `{kind}`"))),
+        "evt_wait" => Op::EventWait(name(at(1))?),
+        "evt_set" => Op::EventSet(name(at(1))?),
+        "evt_clear" => Op::EventClear(name(at(1))?),
+        "lock" => Op::Lock(name(at(1))?, block(at(2))?),
+        "sem" => Op::Permit(name(at(1))?, count(at(2))?, block(at(3))?),
+        "qput" => Op::Put(name(at(1))?, count(at(2))?, name(at(3))?),
+        "qget" => Op::Get(name(at(1))?, count(at(2))?),
+        kind => return Err(Fault::Unsupported(kind.to_owned())),
     })
 }
 
@@ -202,6 +212,10 @@ fn when(value: &Value) -> Result<When, Fault> {
 
 fn time(value: &Value) -> Result<u64, Fault> {
     value.as_u64().ok_or_else(|| malformed(&format!("no time: {value}")))
+}
+
+fn count(value: &Value) -> Result<usize, Fault> {
+    time(value).map(|count| count as usize)
 }
 
 fn limit(value: &Value) -> Result<Option<u64>, Fault> {

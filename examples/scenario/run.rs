@@ -17,6 +17,7 @@ use filch::{Cancelled, Deadline, Error, Result, TaskGroup, TaskRef};
 
 use crate::foreign::foreign_sleep;
 use crate::parse::{After, Block, Handlers, Name, Op, Scenario};
+use crate::waits::Shared;
 
 pub(crate) type Running = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
@@ -55,6 +56,7 @@ pub(crate) struct Program {
     /// In order of making.
     tasks: Mutex<(Vec<TaskRef>, HashMap<Name, TaskRef>)>,
     boxes: Mutex<HashMap<Name, Running>>,
+    shared: Mutex<Shared>,
     trace: Mutex<Vec<Event>>,
 }
 
@@ -65,6 +67,7 @@ impl Program {
             start: Mutex::default(),
             tasks: Mutex::default(),
             boxes: Mutex::default(),
+            shared: Mutex::default(),
             trace: Mutex::default(),
         })
     }
@@ -96,6 +99,10 @@ impl Program {
 
     fn boxes(&self) -> MutexGuard<'_, HashMap<Name, Running>> {
         lock(&self.boxes)
+    }
+
+    pub(crate) fn shared(&self) -> MutexGuard<'_, Shared> {
+        lock(&self.shared)
     }
 
     pub(crate) fn trace(&self) -> MutexGuard<'_, Vec<Event>> {
@@ -205,6 +212,10 @@ impl Me {
             Op::AsCompleted(names, limit) => self.as_completed(names, *limit).await?,
             Op::Try(block, handlers) => self.attempt(block, handlers, frame).await?,
             Op::Fail(text) => return Err(Boom(text.clone()).into()),
+            Op::EventWait(_) | Op::EventSet(_) | Op::EventClear(_) => self.waits(op, frame).await?,
+            Op::Lock(..) | Op::Permit(..) | Op::Put(..) | Op::Get(..) => {
+                self.waits(op, frame).await?;
+            }
             Op::JoinAll(_) | Op::TryJoin(_) | Op::Select(_) | Op::Unordered(_) => {
                 self.several(op, frame).await?;
             }

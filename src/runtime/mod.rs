@@ -17,6 +17,7 @@ mod run;
 pub mod sim;
 mod simulation;
 mod spawn;
+mod sweep;
 mod to_thread;
 mod unpolled;
 

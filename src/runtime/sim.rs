@@ -118,6 +118,12 @@
 //! example `simulate` does all of this in sixty lines. [`Builder`] sets what holds from the
 //! first moment on, and limits for programs that go on for ever.
 //!
+//! # Fifth: every moment
+//!
+//! [`cancel_everywhere`] runs a program once for every moment of every task, and cancels that task
+//! there; [`timeout_everywhere`] lets time run out instead. What a program asserts at its end must
+//! hold in all these runs: nothing lost, nothing done twice, nobody forgotten.
+//!
 //! # How connections behave
 //!
 //! * Each packet's time is drawn from the link's range, 1 to 5 ms unless told otherwise. Inside a
@@ -142,3 +148,5 @@
 
 pub use crate::runtime::hosts::{Host, Link, Net, host, host_at, net, random};
 pub use crate::runtime::simulation::{Builder, LimitReached, check, run};
+pub use crate::runtime::sweep::{Broken, Swept, TimeoutWhenSwept};
+pub use crate::runtime::sweep::{cancel_everywhere, timeout_everywhere, timeout_when_swept};

@@ -13,7 +13,7 @@ use crate::runtime::handle::Which;
 use crate::runtime::hosts::{check_latency, check_loss};
 use crate::runtime::report::debug_by_environment;
 use crate::runtime::unpolled::Unpolled;
-use crate::simulated::{Halt, Limits, Weather, World, report};
+use crate::simulated::{Halt, Limits, Strike, Weather, World, report};
 use crate::sys::Arc;
 use crate::task::current;
 use crate::task::handle::Task;
@@ -186,7 +186,7 @@ impl Builder {
     where
         F: Future<Output: Outcome<Value = T>>,
     {
-        self.run_with(self.seed, main, Location::caller())
+        self.run_with(self.seed, None, main, Location::caller())
     }
 
     /// Runs a program with each of the given seeds; see [`check`](crate::sim::check).
@@ -200,20 +200,31 @@ impl Builder {
     {
         let location = Location::caller();
         for seed in seeds {
-            if let Err(error) = self.run_with(seed, program(), location) {
+            if let Err(error) = self.run_with(seed, None, program(), location) {
                 panic!("with seed {seed}: {error}");
             }
         }
     }
 
-    fn run_with<F, T>(&self, seed: u64, main: F, location: &'static Location<'static>) -> Result<T>
+    /// The first of the seeds to run with.
+    pub(super) fn first_seed(&self) -> u64 {
+        self.seed
+    }
+
+    pub(super) fn run_with<F, T>(
+        &self,
+        seed: u64,
+        strike: Option<Arc<Strike>>,
+        main: F,
+        location: &'static Location<'static>,
+    ) -> Result<T>
     where
         F: Future<Output: Outcome<Value = T>>,
     {
         assert!(!current::is_polling(), "a task cannot run a simulation: use a plain thread");
         let clock = VirtualClock::enter();
         let limits = Limits { turns: self.turns, until: Instant::now() + self.time };
-        let world = Arc::new(Simulation::new(seed, self.weather.clone()));
+        let world = Arc::new(Simulation::new(seed, self.weather.clone(), strike));
         let _entered = Handle(Arc::new(Which::Sim(world.clone()))).enter();
         // SAFETY: the task is polled and dropped on this thread only, by `world` below, and it has
         // ended, at the latest by `kill`, before this call and all that `main` borrows do.
@@ -251,9 +262,9 @@ pub(crate) struct Simulation {
 }
 
 impl Simulation {
-    fn new(seed: u64, weather: Weather) -> Self {
+    fn new(seed: u64, weather: Weather, strike: Option<Arc<Strike>>) -> Self {
         let settings = Arc::new(Settings::new(debug_by_environment(), Settings::SLOW, None));
-        let world = Arc::new(World::new(seed, weather, settings.clone()));
+        let world = Arc::new(World::new(seed, weather, settings.clone()).struck(strike));
         let calls = Calls::simulated(world.clone(), settings.clone());
         let unpolled = Unpolled::simulated(&calls, &settings, &world);
         let unpolled = Home::new(Box::new(unpolled), Kind::Shared);

@@ -18,6 +18,7 @@ mod network;
 mod place;
 mod report;
 mod stream;
+mod strike;
 mod transfer;
 mod waiting;
 mod world;
@@ -31,6 +32,7 @@ pub(crate) use network::{Network, Weather};
 pub(crate) use place::Place;
 pub(crate) use report::report;
 pub(crate) use stream::Stream;
+pub(crate) use strike::{Blow, Limit, Strike};
 pub(crate) use waiting::Ticket;
 pub(crate) use world::{ClosureId, Halt, Limits, World};
 

@@ -12,6 +12,7 @@ use super::dice::Dice;
 use super::homes::Homes;
 use super::network::{Network, Weather};
 use super::place::Place;
+use super::strike::Strike;
 use crate::driver::clock::{Instant, VirtualClock};
 use crate::driver::timers::{Timer, Timers};
 use crate::sys::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
@@ -144,6 +145,8 @@ pub(crate) struct World {
     closed: AtomicBool,
     /// What is being woken was due when it was set.
     late: AtomicBool,
+    /// In a sweep: who is struck, and when.
+    strike: Option<Arc<Strike>>,
 }
 
 impl World {
@@ -169,7 +172,17 @@ impl World {
             lots: Mutex::new(Dice::always_random(!seed)),
             closed: AtomicBool::new(false),
             late: AtomicBool::new(false),
+            strike: None,
         }
+    }
+
+    /// A world in which somebody is struck.
+    pub(crate) fn struck(self, strike: Option<Arc<Strike>>) -> Self {
+        World { strike, ..self }
+    }
+
+    pub(crate) fn strike(&self) -> Option<&Strike> {
+        self.strike.as_deref()
     }
 
     /// The home of the tasks that are spawned now.
@@ -320,6 +333,9 @@ impl World {
     ) -> Result<(), Halt> {
         let mut turns = 0;
         while !main.is_finished() {
+            if let Some(strike) = &self.strike {
+                strike.moment(|| self.live());
+            }
             self.turn(clock)?;
             turns += 1;
             if turns > limits.turns || Instant::now() > limits.until {

@@ -1,5 +1,6 @@
 //! The modelled machine: the names of `real.rs`, from loom.
 
+pub(crate) use loom::future::block_on;
 pub(crate) use loom::hint::spin_loop;
 pub(crate) use loom::sync::Arc;
 pub(crate) use loom::sync::atomic::{
@@ -80,6 +81,10 @@ impl<T> UnsafeCell<T> {
 
     pub(crate) fn with_mut<R>(&self, change: impl FnOnce(*mut T) -> R) -> R {
         self.0.with_mut(change)
+    }
+
+    pub(crate) fn into_inner(self) -> T {
+        self.0.into_inner()
     }
 }
 

@@ -93,6 +93,45 @@ impl<T> UnsafeCell<T> {
     pub(crate) fn with_mut<R>(&self, change: impl FnOnce(*mut T) -> R) -> R {
         change(self.0.get())
     }
+
+    pub(crate) fn into_inner(self) -> T {
+        self.0.into_inner()
+    }
+}
+
+/// What wakes a thread that waits in [`block_on`].
+struct Unparker {
+    thread: thread::Thread,
+    woken: AtomicBool,
+}
+
+impl std::task::Wake for Unparker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Pairs with the exchange in `block_on`.
+        if !self.woken.swap(true, Ordering::Release) {
+            self.thread.unpark();
+        }
+    }
+}
+
+/// Polls a future on this thread, which sleeps in between, until it is ready.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let unparker = Arc::new(Unparker { thread: thread::current(), woken: AtomicBool::new(false) });
+    let waker = std::task::Waker::from(unparker.clone());
+    let mut context = std::task::Context::from_waker(&waker);
+    loop {
+        if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        while !unparker.woken.swap(false, Ordering::Acquire) {
+            thread::park();
+        }
+    }
 }
 
 /// So many short spins before a thread yields to others.

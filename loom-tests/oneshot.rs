@@ -1,0 +1,48 @@
+//! Oneshot channels: the value arrives once, and the allocation is freed once, whoever goes first.
+
+use super::common::{explore, poll_once_and_drop};
+use crate::sync::oneshot;
+use crate::sys::{Arc, block_on, thread};
+
+/// One sends, one waits. Breaks if `end` stores the state before the value, if it does not wake,
+/// or if the exchange in `wait` is `Relaxed`.
+#[test]
+fn a_value_arrives() {
+    explore(|| {
+        let (sender, receiver) = oneshot::channel();
+        let sends = thread::spawn(move || sender.send(7).unwrap());
+        assert_eq!(block_on(receiver), Ok(7));
+        sends.join().unwrap();
+    });
+}
+
+/// One sends, one looks once and goes away: the value is dropped, by exactly one of them. Breaks
+/// if the receiver, dropped in WAITING, sets GONE without taking its waker back.
+#[test]
+fn a_value_that_nobody_wants_is_dropped_once() {
+    explore(|| {
+        let value = Arc::new(());
+        let (sender, receiver) = oneshot::channel();
+        let sends = thread::spawn({
+            let value = value.clone();
+            move || drop(sender.send(value))
+        });
+        drop(poll_once_and_drop(receiver));
+        sends.join().unwrap();
+        assert!(Arc::try_unwrap(value).is_ok());
+    });
+}
+
+/// One goes away without a value, one waits with two wakers in turn. Breaks if the receiver
+/// changes its waker without taking the state back to EMPTY.
+#[test]
+fn the_end_arrives_at_the_latest_waker() {
+    explore(|| {
+        let (sender, mut receiver) = oneshot::channel::<()>();
+        let ends = thread::spawn(move || drop(sender));
+        if poll_once_and_drop(&mut receiver).is_none() {
+            assert_eq!(block_on(receiver), Err(oneshot::Closed));
+        }
+        ends.join().unwrap();
+    });
+}

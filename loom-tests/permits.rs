@@ -1,0 +1,87 @@
+//! Permits, and so locks and semaphores: never two owners, no promise lost by one who goes away.
+
+use super::common::{explore, explore_at_most, poll_once_and_drop};
+use crate::sync::{BoundedSemaphore, Lock, Semaphore};
+use crate::sys::{Arc, block_on, thread};
+
+/// Three add to one number. Breaks if `try_acquire` takes with `Relaxed`, if `release_within`
+/// returns with `Relaxed`, or if `take_or_join` joins without setting QUEUE.
+#[test]
+fn three_take_the_lock_in_turn() {
+    explore_at_most(2, || {
+        let lock = Arc::new(Lock::new(0));
+        let add = |lock: Arc<Lock<u32>>| block_on(async { *lock.lock().await += 1 });
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let lock = lock.clone();
+                thread::spawn(move || add(lock))
+            })
+            .collect();
+        add(lock.clone());
+        for other in others {
+            other.join().unwrap();
+        }
+        assert_eq!(*lock.try_lock().unwrap(), 3);
+    });
+}
+
+/// One holds the lock, one waits, one goes away while he waits, perhaps with the promise. Breaks
+/// if `forget` does not release what a woken waiter was given, or leaves QUEUE set when the line
+/// is empty.
+#[test]
+fn one_who_goes_away_hands_the_lock_on() {
+    explore(|| {
+        let lock = Arc::new(Lock::new(()));
+        let held = block_on(Lock::lock_owned(&lock));
+        let fickle = thread::spawn({
+            let lock = lock.clone();
+            move || drop(poll_once_and_drop(lock.lock()))
+        });
+        let patient = thread::spawn({
+            let lock = lock.clone();
+            move || drop(block_on(lock.lock()))
+        });
+        drop(held);
+        fickle.join().unwrap();
+        patient.join().unwrap();
+        assert!(!lock.is_locked());
+    });
+}
+
+/// One asks for two, one for one and goes away: the one behind is served. Breaks if `forget`
+/// does not serve those behind one who leaves.
+#[test]
+fn those_behind_one_who_leaves_are_served() {
+    explore(|| {
+        let semaphore = Arc::new(Semaphore::new(1));
+        let greedy = thread::spawn({
+            let semaphore = semaphore.clone();
+            move || poll_once_and_drop(semaphore.acquire_many(2)).is_some()
+        });
+        let modest = thread::spawn({
+            let semaphore = semaphore.clone();
+            move || drop(block_on(semaphore.acquire()))
+        });
+        assert!(!greedy.join().unwrap());
+        modest.join().unwrap();
+        assert_eq!(semaphore.available(), 1);
+        assert!(!semaphore.is_locked());
+    });
+}
+
+/// Two return one permit too many together. Breaks if the bound is not looked at again with every
+/// exchange.
+#[test]
+fn a_bound_holds_between_two() {
+    explore(|| {
+        let semaphore = Arc::new(BoundedSemaphore::new(1));
+        semaphore.try_acquire().unwrap().forget();
+        let other = thread::spawn({
+            let semaphore = semaphore.clone();
+            move || semaphore.release().is_ok()
+        });
+        let mine = semaphore.release().is_ok();
+        assert_ne!(mine, other.join().unwrap());
+        assert_eq!(semaphore.available(), 1);
+    });
+}

@@ -1,0 +1,312 @@
+//! A channel for one value.
+//!
+//! One allocation that both halves point to, and one word that says whose it is:
+//!
+//! | state   | set by         | meaning                                  | freed by |
+//! |---------|----------------|------------------------------------------|----------|
+//! | EMPTY   | new, receiver  | nothing yet; the waker is the receiver's | -        |
+//! | WAITING | receiver       | the waker is the sender's to take        | -        |
+//! | TAKING  | sender         | it takes the waker, and ends in a moment | -        |
+//! | SENT    | sender, last   | the value is there                       | receiver |
+//! | CLOSED  | sender, last   | there will be no value                   | receiver |
+//! | GONE    | receiver, last | nobody wants the value                   | sender   |
+//!
+//! So sending and receiving cost one exchange each. Whoever sets one of the last three states
+//! does not touch the allocation any more.
+//! Model: `loom-tests/oneshot.rs`.
+
+use std::fmt;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::task::{Context, Poll, Waker};
+
+use crate::sync::block::block_on;
+use crate::sys::{AtomicU32, Ordering, Patience, UnsafeCell};
+
+const EMPTY: u32 = 0;
+const WAITING: u32 = 1;
+const TAKING: u32 = 2;
+const SENT: u32 = 3;
+const CLOSED: u32 = 4;
+const GONE: u32 = 5;
+
+struct Inner<T> {
+    state: AtomicU32,
+    value: UnsafeCell<Option<T>>,
+    waker: UnsafeCell<Option<Waker>>,
+}
+
+/// Makes a channel for one value.
+///
+/// # Examples
+///
+/// ```
+/// use filch::sync::oneshot;
+///
+/// filch::sim::run(0, async {
+///     let (sender, receiver) = oneshot::channel();
+///     filch::spawn(async move { sender.send("done").unwrap() }).detach();
+///     assert_eq!(receiver.await?, "done");
+///     Ok(())
+/// })
+/// .unwrap();
+/// ```
+pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
+    let inner = Box::new(Inner {
+        state: AtomicU32::new(EMPTY),
+        value: UnsafeCell::new(None),
+        waker: UnsafeCell::new(None),
+    });
+    let inner = NonNull::from(Box::leak(inner));
+    (Sender { half: Half(inner) }, Receiver { half: Some(Half(inner)) })
+}
+
+/// One half's pointer. The allocation lives until the state says that the other half has gone.
+struct Half<T>(NonNull<Inner<T>>);
+
+// SAFETY: the halves share atomics, and cells that the table above gives to one of them at a time.
+unsafe impl<T: Send> Send for Half<T> {}
+// SAFETY: `&Half` gives nothing but the state.
+unsafe impl<T: Send> Sync for Half<T> {}
+
+impl<T> Half<T> {
+    fn inner(&self) -> &Inner<T> {
+        // SAFETY: the half lives, so the other one has not freed it, see the table above.
+        unsafe { self.0.as_ref() }
+    }
+
+    fn state(&self) -> u32 {
+        self.inner().state.load(Ordering::Acquire)
+    }
+
+    fn exchange(&self, from: u32, to: u32) -> Result<u32, u32> {
+        self.inner().state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+    }
+
+    /// # Safety
+    /// The other half is gone.
+    unsafe fn free(self) -> Box<Inner<T>> {
+        // SAFETY: `channel` leaked this box, and nobody else has the pointer any more.
+        unsafe { Box::from_raw(self.0.as_ptr()) }
+    }
+}
+
+/// The half that gives the value; dropped without, it ends the channel.
+pub struct Sender<T> {
+    half: Half<T>,
+}
+
+/// The half that gets the value: a future.
+#[must_use = "futures do nothing unless they are polled"]
+pub struct Receiver<T> {
+    /// `None` once the value or the end has been taken.
+    half: Option<Half<T>>,
+}
+
+/// The sender was dropped without a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("channel was closed without a value")
+    }
+}
+
+impl std::error::Error for Closed {}
+
+/// Why there is no value just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TryRecvError {
+    /// It has not been sent yet.
+    Empty,
+    /// The sender was dropped without a value, or the value was taken before.
+    Closed,
+}
+
+impl fmt::Display for TryRecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TryRecvError::Empty => f.write_str("channel is empty"),
+            TryRecvError::Closed => Closed.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TryRecvError {}
+
+impl<T> Sender<T> {
+    /// Gives the value; never waits.
+    ///
+    /// # Errors
+    /// The value, if the receiver is gone.
+    pub fn send(self, value: T) -> Result<(), T> {
+        // SAFETY: the value is the sender's until the state is SENT.
+        self.half.inner().value.with_mut(|slot| unsafe { *slot = Some(value) });
+        let sender = std::mem::ManuallyDrop::new(self);
+        if end(&sender.half, SENT) {
+            return Ok(());
+        }
+        // SAFETY: the receiver is gone, and `sender` is not dropped.
+        let inner = unsafe { Half(sender.half.0).free() };
+        // SAFETY: the box is this thread's.
+        Err(inner.value.with_mut(|value| unsafe { (*value).take() }).expect("it was put in above"))
+    }
+
+    /// Returns whether the receiver is gone: nobody wants the value.
+    pub fn is_closed(&self) -> bool {
+        self.half.state() == GONE
+    }
+}
+
+/// The sender's last step; false: the receiver is gone, and the allocation is the sender's.
+fn end<T>(half: &Half<T>, how: u32) -> bool {
+    // The usual one first: nobody waits yet.
+    let mut state = half.exchange(EMPTY, how);
+    loop {
+        match state {
+            Ok(_) => return true,
+            Err(GONE) => return false,
+            Err(WAITING) if half.exchange(WAITING, TAKING).is_ok() => {
+                // SAFETY: TAKING gives the waker to the sender.
+                let waker = half.inner().waker.with_mut(|waker| unsafe { (*waker).take() });
+                half.inner().state.store(how, Ordering::Release);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+                return true;
+            }
+            // The receiver exchanges its waker.
+            Err(_) => state = half.exchange(EMPTY, how),
+        }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        if !end(&self.half, CLOSED) {
+            // SAFETY: the receiver is gone, and this half is dropped.
+            drop(unsafe { Half(self.half.0).free() });
+        }
+    }
+}
+
+impl<T> Receiver<T> {
+    /// Takes the value if it is there.
+    ///
+    /// # Errors
+    /// [`TryRecvError`] if it is not.
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        let Some(half) = &self.half else { return Err(TryRecvError::Closed) };
+        match settled(half) {
+            SENT | CLOSED => self.take().map_err(|Closed| TryRecvError::Closed),
+            _ => Err(TryRecvError::Empty),
+        }
+    }
+
+    /// Waits for the value, blocking this plain thread.
+    ///
+    /// # Errors
+    /// [`Closed`], if the sender is dropped without one.
+    ///
+    /// # Panics
+    /// Inside a task.
+    #[track_caller]
+    pub fn recv_blocking(self) -> Result<T, Closed> {
+        block_on(self)
+    }
+
+    /// Returns whether a poll would be ready: the value is there, or there will be none.
+    pub fn is_ready(&self) -> bool {
+        self.half.as_ref().is_none_or(|half| matches!(half.state(), SENT | CLOSED))
+    }
+
+    /// The sender has gone: takes what it left.
+    fn take(&mut self) -> Result<T, Closed> {
+        let half = self.half.take().expect("the end of a channel is taken once");
+        // SAFETY: the state is SENT or CLOSED: the sender is gone, and `half` was taken out.
+        let inner = unsafe { half.free() };
+        // SAFETY: the box is this thread's.
+        inner.value.with_mut(|value| unsafe { (*value).take() }).ok_or(Closed)
+    }
+
+    /// Leaves a waker; ready if the sender has gone meanwhile.
+    fn wait(half: &Half<T>, waker: &Waker) -> bool {
+        let mut state = settled(half);
+        if state == WAITING {
+            // Back to EMPTY, where the waker is the receiver's.
+            state = half.exchange(WAITING, EMPTY).map_or_else(|_| settled(half), |_| EMPTY);
+        }
+        if state == EMPTY {
+            half.inner().waker.with_mut(|slot| {
+                // SAFETY: in EMPTY, the waker is the receiver's.
+                match unsafe { &mut *slot } {
+                    Some(old) => old.clone_from(waker),
+                    slot => *slot = Some(waker.clone()),
+                }
+            });
+            if half.exchange(EMPTY, WAITING).is_ok() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// The state, but for the moment in which the sender takes the waker.
+fn settled<T>(half: &Half<T>) -> u32 {
+    let mut patience = Patience::new();
+    loop {
+        match half.state() {
+            TAKING => patience.wait(),
+            state => return state,
+        }
+    }
+}
+
+/// # Cancellation
+/// The value is lost if it was sent, and given back to who sends it later.
+impl<T> Future for Receiver<T> {
+    type Output = Result<T, Closed>;
+
+    /// # Panics
+    /// If it is polled again after its end.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let half = self.half.as_ref().expect("a oneshot channel is polled after its end");
+        if Receiver::wait(half, context.waker()) { Poll::Ready(self.take()) } else { Poll::Pending }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let Some(half) = &self.half else { return };
+        loop {
+            match settled(half) {
+                SENT | CLOSED => return drop(self.take()),
+                WAITING => {
+                    if half.exchange(WAITING, EMPTY).is_ok() {
+                        // SAFETY: in EMPTY, the waker is the receiver's.
+                        half.inner().waker.with_mut(|waker| unsafe { *waker = None });
+                    }
+                }
+                _ => {
+                    if half.exchange(EMPTY, GONE).is_ok() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("is_closed", &self.is_closed()).finish()
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("is_ready", &self.is_ready()).finish()
+    }
+}

@@ -1,0 +1,263 @@
+//! Permits and the line of those who wait for them: what locks and semaphores are made of.
+//!
+//! One word says how many permits are free and whether somebody stands in line. While nobody
+//! does, taking and returning permits is one exchange of that word. As soon as somebody does, the
+//! word changes under the lock of the line only: permits that come back are handed to the first
+//! in line at once, who owns them from that moment on, and newcomers stand behind (LOCK-02,
+//! SEM-03). One who goes away with permits in his hands returns them (LOCK-04, SEM-04).
+//!
+//! Invariant: QUEUE is set exactly while the line is not empty, and what is free then is less
+//! than the first in line asks for.
+//! Model: `loom-tests/permits.rs`.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::sys::{AtomicUsize, Mutex, Ordering, SPINS, spin_loop};
+use crate::wait_list::{WaitList, Waiter, Wakers};
+
+/// Set while somebody stands in line; the bits above it count the free permits.
+const QUEUE: usize = 1;
+const ONE: usize = 2;
+
+/// The most permits there can be.
+pub(super) const MOST: usize = usize::MAX >> 1;
+
+#[derive(Debug)]
+pub(super) struct Permits {
+    word: AtomicUsize,
+    /// Each waiter says how many permits it wants.
+    line: Mutex<WaitList<usize>>,
+}
+
+/// More permits would come back than there are.
+#[derive(Debug)]
+pub(super) struct TooMany;
+
+impl Permits {
+    pub(super) fn new(count: usize) -> Self {
+        assert!(count <= MOST, "more permits than can be counted");
+        Permits { word: AtomicUsize::new(count * ONE), line: Mutex::new(WaitList::new()) }
+    }
+
+    pub(super) fn free(&self) -> usize {
+        self.word.load(Ordering::Relaxed) / ONE
+    }
+
+    /// Whether one who asks for `count` would have to wait.
+    pub(super) fn would_wait(&self, count: usize) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
+        word & QUEUE != 0 || word / ONE < count
+    }
+
+    /// How many stand in line.
+    pub(super) fn waiting(&self) -> usize {
+        self.line.lock().len()
+    }
+
+    /// Takes permits if they are free and nobody waits.
+    #[inline]
+    pub(super) fn try_acquire(&self, count: usize) -> bool {
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            if word & QUEUE != 0 || word / ONE < count {
+                return false;
+            }
+            let less = word - count * ONE;
+            match self.word.compare_exchange_weak(word, less, Ordering::Acquire, Ordering::Relaxed)
+            {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Takes a permit that is about to come back: while nobody stands in line, the owner may be in
+    /// the middle of a few stores on another core, and to join the line would make everybody who
+    /// comes after join it, too.
+    #[cold]
+    pub(super) fn acquire_soon(&self) -> bool {
+        for _ in 0..SPINS {
+            if self.word.load(Ordering::Relaxed) & QUEUE != 0 {
+                return false;
+            }
+            spin_loop();
+            if self.try_acquire(1) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Takes permits, waiting in line for them.
+    pub(super) async fn acquire(&self, count: usize) {
+        if !self.try_acquire(count) {
+            Acquire::new(self, count).await;
+        }
+    }
+
+    /// Returns permits, or adds some.
+    #[inline]
+    pub(super) fn release(&self, count: usize) {
+        if self.release_within(count, MOST).is_err() {
+            panic!("more permits than can be counted");
+        }
+    }
+
+    /// As [`release`](Permits::release), if there are then no more than `bound` free.
+    #[inline]
+    pub(super) fn release_within(&self, count: usize, bound: usize) -> Result<(), TooMany> {
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word & QUEUE == 0 {
+            let free = word / ONE;
+            if count > bound || free > bound - count {
+                return Err(TooMany);
+            }
+            let more = word + count * ONE;
+            match self.word.compare_exchange_weak(word, more, Ordering::Release, Ordering::Relaxed)
+            {
+                Ok(_) => return Ok(()),
+                Err(now) => word = now,
+            }
+        }
+        self.hand_over(count, bound)
+    }
+
+    /// Somebody stands in line, or did.
+    #[cold]
+    fn hand_over(&self, count: usize, bound: usize) -> Result<(), TooMany> {
+        let mut wakers = Wakers::new();
+        let mut line = self.line.lock();
+        let served = self.serve(&mut line, count, bound, &mut wakers);
+        drop(line);
+        wakers.wake();
+        served
+    }
+
+    /// With `count` more permits, gives those in line what they ask for, as far as it goes.
+    fn serve(
+        &self,
+        line: &mut WaitList<usize>,
+        count: usize,
+        bound: usize,
+        wakers: &mut Wakers,
+    ) -> Result<(), TooMany> {
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            let mut free = word / ONE;
+            if count > bound || free > bound - count {
+                return Err(TooMany);
+            }
+            free += count;
+            if word & QUEUE == 0 {
+                // Nobody waits any more: others may change the word as well.
+                let order = (Ordering::Release, Ordering::Relaxed);
+                match self.word.compare_exchange(word, free * ONE, order.0, order.1) {
+                    Ok(_) => return Ok(()),
+                    Err(now) => word = now,
+                }
+                continue;
+            }
+            while let Some(&mut wanted) = line.first()
+                && wanted <= free
+            {
+                free -= wanted;
+                wakers.extend(line.wake_one());
+            }
+            let queue = if line.is_empty() { 0 } else { QUEUE };
+            // While QUEUE is set, only this lock's holder writes the word. Pairs with the
+            // exchange in `try_acquire`.
+            self.word.store((free * ONE) | queue, Ordering::Release);
+            return Ok(());
+        }
+    }
+
+    /// Takes permits, or joins the line; true: they are taken.
+    fn take_or_join(&self, waiter: Pin<&Waiter<usize>>, count: usize, cx: &Context<'_>) -> bool {
+        let waker = cx.waker().clone();
+        let mut line = self.line.lock();
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word & QUEUE == 0 {
+            let enough = word / ONE >= count;
+            let next = if enough { word - count * ONE } else { word | QUEUE };
+            match self.word.compare_exchange(word, next, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) if enough => return true,
+                Ok(_) => break,
+                Err(now) => word = now,
+            }
+        }
+        line.join(waiter, waker);
+        false
+    }
+
+    /// A waiter goes away: those behind it may be next, and what it was given goes to them.
+    fn forget(&self, mut waiter: Pin<&mut Waiter<usize>>) {
+        if waiter.is_waiting() {
+            let mut wakers = Wakers::new();
+            let mut line = self.line.lock();
+            let left = line.leave(waiter.as_ref());
+            if left.is_some() {
+                let served = self.serve(&mut line, 0, MOST, &mut wakers);
+                debug_assert!(served.is_ok());
+                drop(line);
+                wakers.wake();
+                return;
+            }
+        }
+        if waiter.is_woken() {
+            let count = *waiter.as_mut().value();
+            waiter.reset();
+            self.release(count);
+        }
+    }
+}
+
+pin_project! {
+    /// Waits in line for permits. Dropped, it hands on what it was given.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless they are polled"]
+    pub(super) struct Acquire<'a> {
+        permits: &'a Permits,
+        count: usize,
+        #[pin]
+        waiter: Waiter<usize>,
+    }
+
+    impl PinnedDrop for Acquire<'_> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            this.permits.forget(this.waiter);
+        }
+    }
+}
+
+impl<'a> Acquire<'a> {
+    pub(super) fn new(permits: &'a Permits, count: usize) -> Self {
+        Acquire { permits, count, waiter: Waiter::new(count) }
+    }
+}
+
+impl Future for Acquire<'_> {
+    type Output = ();
+
+    /// Polled again after its end, it takes permits again.
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        if this.waiter.is_waiting() {
+            let waits = this.permits.line.lock().update(this.waiter.as_ref(), context.waker());
+            if waits {
+                return Poll::Pending;
+            }
+        }
+        if this.waiter.is_woken() {
+            this.waiter.as_mut().reset();
+            return Poll::Ready(());
+        }
+        match this.permits.take_or_join(this.waiter.as_ref(), *this.count, context) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Those who wait at a queue: for room, for an item, for the work to be done.
+//!
+//! Each is woken by a notice and looks again. One who goes away with a notice he has not used
+//! passes it on, if there is still something to be had (QUE-10).
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::sync::order::{Order, Store};
+use crate::sync::queue::{PutError, Queue, Shutdown, TryGetError, TryPutError};
+use crate::wait_list::Waiter;
+
+pin_project! {
+    /// Waits for room.
+    pub(super) struct Put<'a, T, O: Order<T>> {
+        queue: &'a Queue<T, O>,
+        item: Option<T>,
+        #[pin]
+        waiter: Waiter<()>,
+    }
+
+    impl<T, O: Order<T>> PinnedDrop for Put<'_, T, O> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            let queue = *this.queue;
+            if !this.waiter.is_idle() {
+                let mut inner = queue.inner.lock();
+                let left = inner.putters.leave(this.waiter.as_ref());
+                let next = match left {
+                    None if !queue.is_filled(&inner) => inner.putters.wake_one(),
+                    _ => None,
+                };
+                drop(inner);
+                drop(left);
+                if let Some(next) = next {
+                    next.wake();
+                }
+            }
+        }
+    }
+}
+
+impl<'a, T, O: Order<T>> Put<'a, T, O> {
+    pub(super) fn new(queue: &'a Queue<T, O>, item: T) -> Self {
+        Put { queue, item: Some(item), waiter: Waiter::new(()) }
+    }
+}
+
+impl<T, O: Order<T>> Future for Put<'_, T, O> {
+    type Output = Result<(), PutError<T>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if this.waiter.is_waiting() {
+            let mut inner = this.queue.inner.lock();
+            if inner.putters.update(this.waiter.as_ref(), context.waker()) {
+                return Poll::Pending;
+            }
+        }
+        this.waiter.as_mut().reset();
+        let item = this.item.take().expect("a put is polled after its end");
+        let waker = context.waker().clone();
+        let waiter = this.waiter.as_ref();
+        match this.queue.put_or(item, |inner| inner.putters.join(waiter, waker)) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(TryPutError::Shutdown(item)) => Poll::Ready(Err(PutError(item))),
+            Err(TryPutError::Full(item)) => {
+                *this.item = Some(item);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// Waits for an item.
+    pub(super) struct Get<'a, T, O: Order<T>> {
+        queue: &'a Queue<T, O>,
+        #[pin]
+        waiter: Waiter<()>,
+    }
+
+    impl<T, O: Order<T>> PinnedDrop for Get<'_, T, O> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if !this.waiter.is_idle() {
+                let mut inner = this.queue.inner.lock();
+                let left = inner.getters.leave(this.waiter.as_ref());
+                let next = match left {
+                    None if inner.items.len() > 0 => inner.getters.wake_one(),
+                    _ => None,
+                };
+                drop(inner);
+                drop(left);
+                if let Some(next) = next {
+                    next.wake();
+                }
+            }
+        }
+    }
+}
+
+impl<'a, T, O: Order<T>> Get<'a, T, O> {
+    pub(super) fn new(queue: &'a Queue<T, O>) -> Self {
+        Get { queue, waiter: Waiter::new(()) }
+    }
+}
+
+impl<T, O: Order<T>> Future for Get<'_, T, O> {
+    type Output = Result<T, Shutdown>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if this.waiter.is_waiting() {
+            let mut inner = this.queue.inner.lock();
+            if inner.getters.update(this.waiter.as_ref(), context.waker()) {
+                return Poll::Pending;
+            }
+        }
+        if this.waiter.is_woken() {
+            this.waiter.as_mut().reset();
+            match this.queue.try_get() {
+                Ok(item) => return Poll::Ready(Ok(item)),
+                Err(TryGetError::Shutdown) => return Poll::Ready(Err(Shutdown)),
+                Err(TryGetError::Empty) => {}
+            }
+        }
+        let waker = context.waker().clone();
+        let waiter = this.waiter.as_ref();
+        match this.queue.get_or(|inner| inner.getters.join(waiter, waker)) {
+            Ok(item) => Poll::Ready(Ok(item)),
+            Err(TryGetError::Shutdown) => Poll::Ready(Err(Shutdown)),
+            Err(TryGetError::Empty) => Poll::Pending,
+        }
+    }
+}
+
+pin_project! {
+    /// Waits for the work to be done.
+    pub(super) struct Join<'a, T, O: Order<T>> {
+        queue: &'a Queue<T, O>,
+        #[pin]
+        waiter: Waiter<()>,
+    }
+
+    impl<T, O: Order<T>> PinnedDrop for Join<'_, T, O> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if this.waiter.is_waiting() {
+                let left = this.queue.inner.lock().joiners.leave(this.waiter.as_ref());
+                drop(left);
+            }
+        }
+    }
+}
+
+impl<'a, T, O: Order<T>> Join<'a, T, O> {
+    pub(super) fn new(queue: &'a Queue<T, O>) -> Self {
+        Join { queue, waiter: Waiter::new(()) }
+    }
+}
+
+impl<T, O: Order<T>> Future for Join<'_, T, O> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let waiter = this.waiter.as_ref();
+        let waker = context.waker().clone();
+        let mut inner = this.queue.inner.lock();
+        if inner.joiners.update(waiter, &waker) {
+            return Poll::Pending;
+        }
+        // Woken: the count was zero, whatever it is now (QUE-08).
+        if waiter.is_woken() || inner.unfinished == 0 {
+            return Poll::Ready(());
+        }
+        inner.joiners.join(waiter, waker);
+        Poll::Pending
+    }
+}

@@ -1,0 +1,308 @@
+//! A channel that keeps the latest value only.
+//!
+//! The value has a version; a receiver remembers which one it has seen. Who looks gets a share of
+//! the value as it is, so nobody who looks holds anybody up, and a value that is looked at is not
+//! changed: the next one takes its place.
+//! Model: `loom-tests/latest.rs`.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::sync::block::block_on;
+use crate::sys::{Arc, Mutex};
+use crate::wait_list::{WaitList, Waiter, Wakers};
+
+#[derive(Debug)]
+struct Shared<T> {
+    value: Arc<T>,
+    version: u64,
+    senders: usize,
+    receivers: usize,
+    line: WaitList<()>,
+}
+
+impl<T> Shared<T> {
+    fn has_changed(&mut self, wakers: &mut Wakers) {
+        self.version += 1;
+        self.line.wake_all(wakers);
+    }
+}
+
+/// Makes a channel that holds `value` until another one is sent.
+///
+/// # Examples
+///
+/// ```
+/// use filch::sync::watch;
+///
+/// filch::sim::run(0, async {
+///     let (sender, mut receiver) = watch::channel("starting");
+///     sender.send("running");
+///     sender.send("stopping");
+///     receiver.changed().await?;
+///     assert_eq!(*receiver.latest(), "stopping");
+///     Ok(())
+/// })
+/// .unwrap();
+/// ```
+pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
+    let line = WaitList::new();
+    let value = Arc::new(value);
+    let shared = Shared { value, version: 0, senders: 1, receivers: 1, line };
+    let shared = Arc::new(Mutex::new(shared));
+    (Sender { shared: shared.clone() }, Receiver { shared, seen: 0 })
+}
+
+/// Changes the value.
+pub struct Sender<T> {
+    shared: Arc<Mutex<Shared<T>>>,
+}
+
+/// Sees the value, and waits for it to change.
+pub struct Receiver<T> {
+    shared: Arc<Mutex<Shared<T>>>,
+    /// The version it has seen.
+    seen: u64,
+}
+
+/// All senders are gone: the value will not change any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("watch channel is closed")
+    }
+}
+
+impl std::error::Error for Closed {}
+
+impl<T> Sender<T> {
+    /// Sets the value and tells all receivers, of which there may be none.
+    pub fn send(&self, value: T) {
+        let value = Arc::new(value);
+        let mut wakers = Wakers::new();
+        let mut shared = self.shared.lock();
+        let old = std::mem::replace(&mut shared.value, value);
+        shared.has_changed(&mut wakers);
+        drop(shared);
+        wakers.wake();
+        drop(old);
+    }
+
+    /// Changes the value in place, or a clone of it if somebody looks at it, and tells all
+    /// receivers.
+    ///
+    /// The channel is locked meanwhile: `change` must not use it.
+    pub fn modify(&self, change: impl FnOnce(&mut T))
+    where
+        T: Clone,
+    {
+        self.modify_if(|value| {
+            change(value);
+            true
+        });
+    }
+
+    /// As [`modify`](Sender::modify), but tells receivers only if `change` says that it did.
+    pub fn modify_if(&self, change: impl FnOnce(&mut T) -> bool) -> bool
+    where
+        T: Clone,
+    {
+        let mut wakers = Wakers::new();
+        let mut shared = self.shared.lock();
+        if Arc::get_mut(&mut shared.value).is_none() {
+            shared.value = Arc::new(T::clone(&shared.value));
+        }
+        let value = Arc::get_mut(&mut shared.value).expect("nobody has a share of it");
+        let changed = change(value);
+        if changed {
+            shared.has_changed(&mut wakers);
+        }
+        drop(shared);
+        wakers.wake();
+        changed
+    }
+
+    /// Looks at the value as it is now.
+    #[doc(alias = "borrow")]
+    pub fn latest(&self) -> Arc<T> {
+        self.shared.lock().value.clone()
+    }
+
+    /// Makes another receiver, which has seen the present value.
+    pub fn subscribe(&self) -> Receiver<T> {
+        let mut shared = self.shared.lock();
+        shared.receivers += 1;
+        Receiver { seen: shared.version, shared: self.shared.clone() }
+    }
+
+    /// Returns how many receivers there are.
+    pub fn receivers(&self) -> usize {
+        self.shared.lock().receivers
+    }
+}
+
+impl<T> Receiver<T> {
+    /// Looks at the value as it is now; it counts as seen or not as before.
+    #[doc(alias = "borrow")]
+    pub fn latest(&self) -> Arc<T> {
+        self.shared.lock().value.clone()
+    }
+
+    /// Looks at the value as it is now, which counts as seen from then on.
+    #[doc(alias = "borrow_and_update")]
+    pub fn see(&mut self) -> Arc<T> {
+        let shared = self.shared.lock();
+        self.seen = shared.version;
+        shared.value.clone()
+    }
+
+    /// Returns whether there is a value that it has not seen.
+    ///
+    /// # Errors
+    /// [`Closed`], if there is none and all senders are gone.
+    pub fn has_changed(&self) -> Result<bool, Closed> {
+        let shared = self.shared.lock();
+        match shared.version != self.seen {
+            true => Ok(true),
+            false if shared.senders == 0 => Err(Closed),
+            false => Ok(false),
+        }
+    }
+
+    /// Waits until there is a value that it has not seen, which counts as seen then.
+    ///
+    /// # Errors
+    /// [`Closed`], if all senders are gone before.
+    ///
+    /// # Cancellation
+    /// Has no effect: a value counts as seen only when this returns.
+    pub async fn changed(&mut self) -> Result<(), Closed> {
+        Changed { receiver: self, waiter: Waiter::new(()) }.await
+    }
+
+    /// Waits until the value is as wanted, and gives it; at once if it is.
+    ///
+    /// # Errors
+    /// [`Closed`], if all senders are gone before.
+    ///
+    /// # Cancellation
+    /// Has no effect on anything but what counts as seen.
+    pub async fn wait_for(
+        &mut self,
+        mut is_wanted: impl FnMut(&T) -> bool,
+    ) -> Result<Arc<T>, Closed> {
+        loop {
+            let value = self.see();
+            if is_wanted(&value) {
+                return Ok(value);
+            }
+            drop(value);
+            self.changed().await?;
+        }
+    }
+
+    /// As [`changed`](Receiver::changed), blocking this plain thread.
+    ///
+    /// # Errors
+    /// As of [`changed`](Receiver::changed).
+    ///
+    /// # Panics
+    /// Inside a task.
+    #[track_caller]
+    pub fn changed_blocking(&mut self) -> Result<(), Closed> {
+        block_on(self.changed())
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        self.shared.lock().senders += 1;
+        Sender { shared: self.shared.clone() }
+    }
+}
+
+/// The clone has seen what the original has seen.
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Self {
+        self.shared.lock().receivers += 1;
+        Receiver { shared: self.shared.clone(), seen: self.seen }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let mut wakers = Wakers::new();
+        let mut shared = self.shared.lock();
+        shared.senders -= 1;
+        if shared.senders == 0 {
+            shared.line.wake_all(&mut wakers);
+        }
+        drop(shared);
+        wakers.wake();
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.shared.lock().receivers -= 1;
+    }
+}
+
+pin_project! {
+    struct Changed<'a, T> {
+        receiver: &'a mut Receiver<T>,
+        #[pin]
+        waiter: Waiter<()>,
+    }
+
+    impl<T> PinnedDrop for Changed<'_, T> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if this.waiter.is_waiting() {
+                let left = this.receiver.shared.lock().line.leave(this.waiter.as_ref());
+                drop(left);
+            }
+        }
+    }
+}
+
+impl<T> Future for Changed<'_, T> {
+    type Output = Result<(), Closed>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let waker = context.waker().clone();
+        let Receiver { shared, seen } = &mut **this.receiver;
+        let mut shared = shared.lock();
+        if shared.line.update(this.waiter.as_ref(), &waker) {
+            return Poll::Pending;
+        }
+        this.waiter.as_mut().reset();
+        if shared.version != *seen {
+            *seen = shared.version;
+            return Poll::Ready(Ok(()));
+        }
+        if shared.senders == 0 {
+            return Poll::Ready(Err(Closed));
+        }
+        shared.line.join(this.waiter.as_ref(), waker);
+        Poll::Pending
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("value", &*self.latest()).finish()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("value", &*self.latest()).finish()
+    }
+}
