@@ -39,9 +39,8 @@ fn two_tasks_end_while_they_are_gathered() {
 }
 
 /// Whoever gathers is asked to end while the last task ends: the request is refused, because all
-/// is over, or unwinds it; it is never lost (GAT-07, GAT-12). Breaks if `end_request` takes what
-/// nobody accepted for passed on, if `end` does not let the waiter take it, or if `go_on`
-/// lets go of the waiter before it begins the request.
+/// is over, or unwinds it; it is never lost (GAT-07, GAT-12). Breaks if `end` does not let the
+/// waiter take it, or if `go_on` lets go of the waiter before it begins the request.
 #[test]
 fn a_request_meets_the_end_of_the_last_task() {
     explore(|| {
