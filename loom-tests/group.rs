@@ -199,7 +199,7 @@ fn the_group_is_dropped_while_a_child_fails() {
 }
 
 /// The last child ends while the body does: somebody sees that the group is over. Breaks if `exit`
-/// comes after `finish`, or if `ended` looks whether it is over before it removes the child.
+/// comes after `finish`, or if `ended` does not look whether it is over.
 #[test]
 fn the_last_child_ends_while_the_body_does() {
     explore(|| {

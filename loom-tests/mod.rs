@@ -16,6 +16,7 @@ mod life;
 mod memory;
 mod oneshot;
 mod permits;
+mod promise;
 mod queue;
 mod several;
 mod shutdown;

@@ -298,6 +298,10 @@ pub trait Outcome: sealed::Sealed {
     /// What the task yields when it ends well.
     type Value;
 
+    /// What a task of this kind is called, before its number.
+    #[doc(hidden)]
+    const KIND: &'static str = "Task";
+
     #[doc(hidden)]
     fn into_result(self) -> Result<Self::Value>;
 
@@ -316,6 +320,20 @@ mod sealed {
 
     pub trait Returns {
         type Output;
+    }
+}
+
+/// What ends a [`Promise`](crate::Promise), which keeps its value elsewhere.
+pub(crate) struct Promised;
+
+impl sealed::Sealed for Promised {}
+impl Outcome for Promised {
+    type Value = ();
+
+    const KIND: &'static str = "Promise";
+
+    fn into_result(self) -> Result<()> {
+        Ok(())
     }
 }
 

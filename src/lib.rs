@@ -41,9 +41,15 @@
 //! | `staggered_race` | [`staggered_race`] |
 //! | `sleep`, `loop.time()` | [`sleep`], [`sleep_until`], [`interval`], [`time::Instant`] |
 //! | `to_thread` | [`to_thread`] |
+//! | `contextvars` | [`context_var!`], [`ContextVar`], [`Context`] |
 //! | `Lock`, `Event`, `Condition`, `Semaphore`, `Barrier`, `Queue` | the same in [`sync`] |
 //! | `current_task`, `all_tasks` | [`current_task`], [`all_tasks`] |
 //! | `run_coroutine_threadsafe` | [`Handle::spawn`], [`Task::wait`] |
+//! | `Future` | [`Promise`] |
+//! | `call_soon` | [`Handle::call_soon`] |
+//! | `call_later`, `call_at` | [`Handle::call_later`], [`Handle::call_at`] |
+//! | exception handler, debug mode | [`Handle::set_exception_handler`], [`Handle::set_debug`] |
+//! | call graph, `python -m asyncio pstree` | [`inspect::await_graph`], [`Handle::await_graph`] |
 //! | streams and sockets | [`net`] |
 //!
 //! Nothing like it in asyncio: [`sim`], which runs the same program on one thread in virtual time,
@@ -52,13 +58,14 @@
 //! # The house
 //!
 //! The source is a house with floors; a room uses only rooms on lower floors. From the ground:
-//! the machine (`sys`); small parts that know nothing of tasks (`driver`, `error`, `probe`,
-//! `wait_list`); one task (`task`); what moves tasks along (`blocking`, `reactor`, `scheduler`,
-//! `sim`); the parts put together (`runtime`); what programs are written with (`scope`, `sync`,
-//! `time`); the outside world (`net`).
+//! the machine (`sys`); small parts that know nothing of tasks (`context`, `driver`, `error`,
+//! `probe`, `wait_list`); one task (`task`); what moves tasks along (`blocking`, `reactor`,
+//! `scheduler`, `signal`, `sim`); the parts put together (`runtime`); what programs are written with
+//! (`scope`, `sync`, `time`); the outside world (`net`); a look inside (`inspect`).
 
 mod sys;
 
+mod context;
 mod driver;
 mod error;
 mod probe;
@@ -69,6 +76,7 @@ mod task;
 mod blocking;
 mod reactor;
 mod scheduler;
+mod signal;
 #[path = "sim/mod.rs"]
 mod simulated;
 
@@ -80,9 +88,14 @@ pub mod time;
 
 pub mod net;
 
+pub mod inspect;
+
+pub use crate::context::{AlreadyEntered, Context, ContextVar};
 pub use crate::error::{Cancelled, Elapsed, Error, Outcome, Result};
 pub use crate::runtime::sim;
-pub use crate::runtime::{BuildError, Builder, Handle, Runtime, TaskBuilder, TryCurrentError};
+pub use crate::runtime::{
+    BuildError, Builder, CallHandle, Handle, Interrupted, Runtime, TaskBuilder, TryCurrentError,
+};
 pub use crate::runtime::{ToThread, YieldNow};
 pub use crate::runtime::{all_tasks, run, spawn, spawn_eager, to_thread, yield_now};
 #[doc(hidden)]
@@ -94,11 +107,14 @@ pub use crate::scope::{GroupRefused, GroupScope, TaskGroup, task_group};
 pub use crate::scope::{Raced, staggered_race};
 pub use crate::scope::{ReturnWhen, Shield, TaskHandle, Wait, Waited, shield, wait};
 pub use crate::scope::{timeout, timeout_any, timeout_at, timeout_scope};
+pub use crate::sync::{InvalidState, Promise};
 pub use crate::task::current::current_task;
 pub use crate::task::handle::{Join, Task, TaskId};
 pub use crate::task::hooks::CallbackId;
 pub use crate::task::raw::TaskRef;
+pub use crate::task::report::Report;
 pub use crate::task::unwind::{CatchCancelled, catch_cancelled, catch_cancelled_any};
+pub use crate::task::vars::{ResetError, Token};
 pub use crate::time::{Interval, Missed, Sleep, interval, sleep, sleep_until};
 
 /// The README's program compiles and runs.

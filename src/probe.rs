@@ -5,6 +5,10 @@
 
 use std::fmt::Display;
 use std::panic::Location;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tracing::field::display;
 
 /// A task was made.
 pub(crate) fn spawned(task: u64, place: &'static Location<'static>) {
@@ -36,13 +40,46 @@ pub(crate) fn panicked(task: u64, place: &'static Location<'static>, error: impl
     tracing::error!(target: "filch::task", task, %place, %error, "task panicked");
 }
 
-/// The last holder of a failed task is gone, and nobody ever looked at its error (DBG-06).
-pub(crate) fn error_never_retrieved(
-    task: u64,
-    place: &'static Location<'static>,
-    error: impl Display,
+/// Something went wrong where nobody waits for it, and no handler is set.
+pub(crate) fn reported(
+    message: &'static str,
+    task: Option<u64>,
+    name: Option<&str>,
+    place: Option<&'static Location<'static>>,
+    error: Option<impl Display>,
 ) {
-    tracing::error!(target: "filch::task", task, %place, %error, "error was never retrieved");
+    let (place, error) = (place.map(display), error.map(display));
+    tracing::error!(target: "filch::task", task, name, place, error, "{message}");
+}
+
+/// Debug mode: something took long, and no handler is set (DBG-02).
+pub(crate) fn slow(
+    message: &'static str,
+    task: Option<u64>,
+    name: Option<&str>,
+    place: Option<&'static Location<'static>>,
+    took: Duration,
+) {
+    let place = place.map(display);
+    tracing::warn!(target: "filch::task", task, name, place, ?took, "{message}");
+}
+
+/// How many runtimes of this process are in debug mode.
+static DEBUGGED: AtomicUsize = AtomicUsize::new(0);
+
+/// Is any runtime in debug mode? Each then asks for itself.
+#[inline]
+pub(crate) fn is_debugged() -> bool {
+    DEBUGGED.load(Ordering::Relaxed) != 0
+}
+
+/// A runtime enters debug mode, or leaves it.
+pub(crate) fn count_debugged(entered: bool) {
+    if entered {
+        DEBUGGED.fetch_add(1, Ordering::Relaxed);
+    } else {
+        DEBUGGED.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A task group was dropped half-way after a child had failed: nobody will see that error.
@@ -53,11 +90,6 @@ pub(crate) fn group_abandoned(error: impl Display) {
 /// Code that a task left behind, a callback or a value's destructor, panicked.
 pub(crate) fn stray_panic(what: &'static str, error: impl Display) {
     tracing::error!(target: "filch::task", what, %error, "stray panic contained");
-}
-
-/// The runtime ends and this task will not.
-pub(crate) fn refuses_to_end(task: u64, name: &str, place: impl Display) {
-    tracing::error!(target: "filch::runtime", task, name, %place, "task refuses to end");
 }
 
 /// The runtime ends and this worker has been inside one poll since.

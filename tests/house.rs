@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// The floors, from the ground; rooms that are not built yet have their place already.
 const FLOORS: [&[&str]; 8] = [
     &["sys"],
-    &["driver", "error", "probe", "wait_list"],
+    &["context", "driver", "error", "probe", "wait_list"],
     &["task"],
     &["blocking", "model", "reactor", "scheduler", "signal", "sim"],
     &["runtime"],

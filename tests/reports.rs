@@ -2,42 +2,11 @@
 
 mod common;
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
+use common::reports::told;
 use common::{Boom, ms};
 use filch::{Error, Result, ReturnWhen, Runtime, Task};
 use filch::{catch_cancelled, gather, shield, sleep, spawn, task_group, wait, yield_now};
 use tracing::Level;
-
-/// Everything reported while a simulation runs.
-#[derive(Clone, Default)]
-struct Reports(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Reports {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(text)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Everything reported at `level` and above while `program` runs, and without its moment.
-fn told(level: Level, program: impl FnOnce()) -> Vec<String> {
-    let reports = Reports::default();
-    let writer = reports.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .without_time()
-        .with_max_level(level)
-        .with_writer(move || writer.clone())
-        .finish();
-    tracing::subscriber::with_default(subscriber, program);
-    let text = String::from_utf8(reports.0.lock().unwrap().clone()).unwrap();
-    text.lines().map(str::to_owned).collect()
-}
 
 /// Runs `main` and gives the lines that say an error was never retrieved.
 fn reported(main: impl Future<Output = Result<()>>) -> Vec<String> {

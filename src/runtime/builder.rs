@@ -7,10 +7,12 @@ use crate::blocking::Pool;
 use crate::reactor::Reactor;
 use crate::runtime::engine::Engine;
 use crate::runtime::handle::Handle;
+use crate::runtime::report::{Wired, debug_by_environment};
 use crate::runtime::run::Runtime;
 use crate::scheduler::{Config, Shared};
 use crate::sys::{Arc, thread};
 use crate::task::memory::{Home, Kind};
+use crate::task::report::{Handler, Report, Settings};
 
 /// More workers than this are a mistake.
 const MOST_WORKERS: usize = 1024;
@@ -28,7 +30,6 @@ const MOST_BLOCKING: usize = 1 << 16;
 /// let error = filch::Runtime::builder().workers(0).build().unwrap_err();
 /// assert_eq!(error.to_string(), "workers = 0: a runtime needs at least one worker");
 /// ```
-#[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder {
     workers: Option<usize>,
@@ -36,6 +37,10 @@ pub struct Builder {
     blocking_threads: usize,
     blocking_idle: Duration,
     grace: Duration,
+    ctrl_c: bool,
+    debug: Option<bool>,
+    slow: Duration,
+    handler: Option<Handler>,
 }
 
 /// Why a runtime could not be built.
@@ -84,6 +89,10 @@ impl Default for Builder {
             blocking_threads: 512,
             blocking_idle: Duration::from_secs(10),
             grace: Duration::from_secs(10),
+            ctrl_c: false,
+            debug: None,
+            slow: Settings::SLOW,
+            handler: None,
         }
     }
 }
@@ -122,6 +131,41 @@ impl Builder {
         self
     }
 
+    /// Sets whether Ctrl-C (SIGINT) cancels the main task while [`Runtime::block_on`] runs it, as
+    /// [`run`](crate::run) says. Default: no.
+    ///
+    /// Afterwards Ctrl-C ends the process again, whatever it did before.
+    #[doc(alias("SIGINT", "KeyboardInterrupt"))]
+    pub fn ctrl_c(mut self, listen: bool) -> Self {
+        self.ctrl_c = listen;
+        self
+    }
+
+    /// Turns [debug mode](crate::Handle::set_debug) on or off, from the start. Default: on if the
+    /// environment variable `FILCH_DEBUG` is set, and neither empty nor 0 (DBG-01, RUN-05).
+    #[doc(alias = "PYTHONASYNCIODEBUG")]
+    pub fn debug(mut self, debug: bool) -> Self {
+        self.debug = Some(debug);
+        self
+    }
+
+    /// Sets how long a poll or a callback may take before debug mode calls it slow. Default:
+    /// 100 ms.
+    pub fn slow_callback_duration(mut self, time: Duration) -> Self {
+        self.slow = time;
+        self
+    }
+
+    /// Sets who is told of what goes wrong where nobody waits for it: panics in callbacks, errors
+    /// that nobody retrieved, tasks that refuse to end. Default: `tracing`.
+    ///
+    /// See [`Handle::set_exception_handler`](crate::Handle::set_exception_handler).
+    #[doc(alias = "loop.set_exception_handler")]
+    pub fn exception_handler(mut self, handler: impl Fn(&Report) + Send + Sync + 'static) -> Self {
+        self.handler = Some(Box::new(handler));
+        self
+    }
+
     fn check(&self, workers: usize) -> Result<(), BuildError> {
         let wrong = |name, value: String, why| Err(BuildError::Setting { name, value, why });
         if workers == 0 {
@@ -153,10 +197,13 @@ impl Builder {
         let driver = Box::new(reactor.clone());
         let (shared, bodies) = Shared::new(Config { driver, workers, processors: num_cpus::get() });
         let pool = Pool::new(self.blocking_threads, self.blocking_idle, &self.thread_name);
-        let home = |kind| Home::new(Box::new(shared.clone()), kind);
+        let debug = self.debug.unwrap_or_else(debug_by_environment);
+        let settings = Arc::new(Settings::new(debug, self.slow, self.handler));
+        let wired = || Wired { shared: shared.clone(), settings: settings.clone() };
+        let home = |kind| Home::new(Box::new(wired()), kind);
         let homes = (0..workers).map(|_| home(Kind::Worker)).chain([home(Kind::Shared)]).collect();
-        let engine = Arc::new(Engine::new(shared.clone(), reactor, pool, homes));
-        let runtime = Runtime::new_over(engine.clone(), self.grace);
+        let engine = Arc::new(Engine::new(shared.clone(), reactor, pool, homes, settings));
+        let runtime = Runtime::new_over(engine.clone(), self.grace, self.ctrl_c);
         for (number, body) in bodies.into_iter().enumerate() {
             let name = format!("{}-{number}", self.thread_name);
             let on_thread = engine.clone();
@@ -174,6 +221,21 @@ impl Builder {
             }
         }
         Ok(runtime)
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("workers", &self.workers)
+            .field("thread_name", &self.thread_name)
+            .field("blocking_threads", &self.blocking_threads)
+            .field("blocking_idle", &self.blocking_idle)
+            .field("grace", &self.grace)
+            .field("ctrl_c", &self.ctrl_c)
+            .field("debug", &self.debug)
+            .field("slow_callback_duration", &self.slow)
+            .finish_non_exhaustive()
     }
 }
 

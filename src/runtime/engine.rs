@@ -6,20 +6,27 @@ use crate::blocking::Pool;
 use crate::driver::clock::Instant;
 use crate::probe;
 use crate::reactor::Reactor;
+use crate::runtime::calls::Calls;
 use crate::runtime::handle::Handle;
+use crate::runtime::unpolled::Unpolled;
 use crate::scheduler::{Pass, Shared};
 use crate::sys::thread::JoinHandle;
 use crate::sys::{Arc, Condvar, Mutex};
 use crate::task::current;
 use crate::task::live;
-use crate::task::memory::{Home, HomeHandle};
+use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::raw::TaskRef;
+use crate::task::report::Settings;
 
 /// What the threads of one runtime share, and its handles hold.
 pub(crate) struct Engine {
     shared: Arc<Shared>,
     reactor: Arc<Reactor>,
     blocking: Pool,
+    settings: Arc<Settings>,
+    calls: std::sync::Arc<Calls>,
+    /// Of what nobody polls.
+    unpolled: HomeHandle,
     /// One for each worker, then one that all other threads share.
     homes: Vec<HomeHandle>,
     /// Main tasks: they belong to the threads that block on them.
@@ -36,11 +43,16 @@ impl Engine {
         reactor: Arc<Reactor>,
         blocking: Pool,
         homes: Vec<HomeHandle>,
+        settings: Arc<Settings>,
     ) -> Self {
+        let calls = Calls::on_threads(shared.clone(), settings.clone());
         Engine {
             shared,
             reactor,
             blocking,
+            unpolled: Home::new(Box::new(Unpolled::new(&calls, &settings)), Kind::Shared),
+            settings,
+            calls,
             homes,
             mains: Mutex::new(Vec::new()),
             running: Mutex::new(0),
@@ -59,6 +71,18 @@ impl Engine {
 
     pub(crate) fn blocking(&self) -> &Pool {
         &self.blocking
+    }
+
+    pub(crate) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    pub(crate) fn calls(&self) -> &std::sync::Arc<Calls> {
+        &self.calls
+    }
+
+    pub(crate) fn unpolled(&self) -> &Home {
+        &self.unpolled
     }
 
     pub(crate) fn workers(&self) -> usize {
@@ -146,12 +170,13 @@ impl Engine {
         let progress = self.shared.progress();
         if !self.cancel_all(grace) {
             for task in self.live() {
-                probe::refuses_to_end(task.header().id(), &task.name(), task.location());
+                task.header().report_refusal();
             }
             for worker in self.shared.stuck_since(&progress) {
                 probe::stuck(worker);
             }
         }
+        self.calls.call_out(grace.min(Duration::from_secs(1)));
         self.shared.stop();
         let left = self.wait_for_workers(grace.min(Duration::from_secs(1)));
         if left > 0 {
@@ -161,6 +186,7 @@ impl Engine {
             // They are in their last lines; what a thread-local's destructor does is not ours.
             threads.into_iter().for_each(|thread| drop(thread.join()));
         }
+        self.calls.close();
         // Who still waits for a socket is another runtime's, or is dropped next.
         self.reactor.close();
         self.kill_all();
@@ -192,7 +218,8 @@ impl Engine {
         let pending = Arc::new((Mutex::new(tasks.len()), Condvar::new()));
         for task in &tasks {
             let pending = pending.clone();
-            task.add_done_callback(move |_| {
+            task.add_done_callback(move |task| {
+                task.report_failed_end();
                 *pending.0.lock() -= 1;
                 pending.1.notify_all();
             });

@@ -9,13 +9,16 @@ use crate::driver::clock::Instant;
 use crate::driver::timers::{Timer, Timers};
 use crate::error::{Outcome, Result};
 use crate::reactor::Reactor;
+use crate::runtime::calls::Calls;
 use crate::runtime::engine::Engine;
+use crate::runtime::simulation::Simulation;
 use crate::scheduler::Pass;
-use crate::simulated::{Place, World};
+use crate::simulated::Place;
 use crate::sys::{Arc, thread_local};
 use crate::task::handle::Task;
 use crate::task::memory::Home;
 use crate::task::raw::TaskRef;
+use crate::task::report::Settings;
 
 thread_local! {
     /// The runtime that this thread works for, or has entered.
@@ -46,7 +49,7 @@ pub struct Handle(pub(crate) Arc<Which>);
 /// that all workers share would be what they wait for.
 pub(crate) enum Which {
     Threads(Arc<Engine>),
-    Sim(Arc<World>),
+    Sim(Arc<Simulation>),
 }
 
 /// What the sockets of the present runtime are made of.
@@ -119,7 +122,7 @@ impl Handle {
         F: Future<Output: Outcome<Value = T>> + Send + 'static,
         T: Send + 'static,
     {
-        self.start(future, None, std::panic::Location::caller())
+        self.start(future, std::panic::Location::caller())
     }
 
     /// Returns the runtime's unfinished tasks, in the order of their ids.
@@ -167,6 +170,28 @@ impl Handle {
         match &*self.0 {
             Which::Threads(engine) => engine.shared().timers(),
             Which::Sim(world) => world.timers(),
+        }
+    }
+
+    pub(crate) fn calls(&self) -> &std::sync::Arc<Calls> {
+        match &*self.0 {
+            Which::Threads(engine) => engine.calls(),
+            Which::Sim(simulation) => &simulation.calls,
+        }
+    }
+
+    /// The home of what nobody polls.
+    pub(crate) fn unpolled(&self) -> &Home {
+        match &*self.0 {
+            Which::Threads(engine) => engine.unpolled(),
+            Which::Sim(simulation) => &simulation.unpolled,
+        }
+    }
+
+    pub(crate) fn settings(&self) -> &Arc<Settings> {
+        match &*self.0 {
+            Which::Threads(engine) => engine.settings(),
+            Which::Sim(simulation) => &simulation.settings,
         }
     }
 

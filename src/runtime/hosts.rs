@@ -9,13 +9,14 @@ use std::time::Duration;
 use crate::error::Outcome;
 use crate::runtime::Handle;
 use crate::runtime::handle::Which;
-use crate::simulated::{Network, World};
+use crate::runtime::simulation::Simulation;
+use crate::simulated::Network;
 use crate::sys::Arc;
 use crate::task::handle::Task;
 
 /// The world of the present simulation.
 #[track_caller]
-fn world() -> Arc<World> {
+fn world() -> Arc<Simulation> {
     Handle::with_current(|handle| match &*handle.0 {
         Which::Sim(world) => world.clone(),
         Which::Threads(_) => panic!("this is no simulation: hosts and links are the world's own"),
@@ -103,14 +104,14 @@ pub fn random(range: Range<u64>) -> u64 {
 /// address, and `localhost` is this host.
 #[derive(Clone)]
 pub struct Host {
-    world: Arc<World>,
+    world: Arc<Simulation>,
     index: usize,
     name: String,
     address: IpAddr,
 }
 
 impl Host {
-    fn new(world: Arc<World>, index: usize) -> Self {
+    fn new(world: Arc<Simulation>, index: usize) -> Self {
         let (name, address) = world.network().name_and_address(index);
         Host { world, index, name, address }
     }
@@ -145,7 +146,7 @@ impl Host {
     {
         let location = Location::caller();
         let handle = Handle(Arc::new(Which::Sim(self.world.clone())));
-        self.world.on(self.index, || handle.start(future, None, location))
+        self.world.on(self.index, || handle.start(future, location))
     }
 
     /// Pulls the plug and puts it in again: all tasks of this host are dropped where they stand,
@@ -181,7 +182,7 @@ impl fmt::Debug for Host {
 /// already.
 #[derive(Clone)]
 pub struct Net {
-    world: Arc<World>,
+    world: Arc<Simulation>,
 }
 
 impl Net {

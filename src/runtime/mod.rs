@@ -5,19 +5,27 @@
 
 pub(crate) mod alarm;
 mod builder;
+mod call;
+mod calls;
+mod desk;
 mod engine;
 mod handle;
 mod hosts;
+mod interrupt;
+mod report;
 mod run;
 pub mod sim;
 mod simulation;
 mod spawn;
 mod sweep;
 mod to_thread;
+mod unpolled;
 
 pub use builder::{BuildError, Builder};
+pub use call::CallHandle;
 pub(crate) use handle::Network;
 pub use handle::{Handle, TryCurrentError};
+pub use interrupt::Interrupted;
 pub use run::{Runtime, run};
 pub use spawn::{TaskBuilder, YieldNow, all_tasks, spawn, spawn_eager, yield_now};
 pub use to_thread::{ToThread, to_thread};

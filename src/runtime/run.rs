@@ -3,15 +3,18 @@
 use std::panic::Location;
 use std::time::Duration;
 
+use crate::context::{Context, Vars};
 use crate::error::{Outcome, Result};
 use crate::runtime::builder::{BuildError, Builder};
+use crate::runtime::desk::{Desk, Post, Seat};
 use crate::runtime::engine::Engine;
 use crate::runtime::handle::{Handle, Which};
-use crate::sys::{Arc, Condvar, Mutex, spin_loop, thread};
+use crate::runtime::interrupt::Watch;
+use crate::sys::{Arc, Mutex, thread};
 use crate::task::handle::Task;
 use crate::task::memory::{Home, Kind};
 use crate::task::raw::{self, First};
-use crate::task::{Job, Runnable, Schedule, Why, current, jobs};
+use crate::task::{current, jobs, vars};
 
 /// A set of worker threads that run tasks, with all that belongs to them.
 ///
@@ -33,15 +36,24 @@ use crate::task::{Job, Runnable, Schedule, Why, current, jobs};
 pub struct Runtime {
     handle: Handle,
     grace: Duration,
+    /// What main tasks see, one after the other (RUN-06).
+    vars: Mutex<Vars>,
+    ctrl_c: bool,
 }
 
 /// Runs a program on a runtime of its own, to its end: `asyncio.run`.
 ///
-/// The main future is a task, polled on this thread; it need not be `Send`. When it has ended,
-/// whatever tasks are left are cancelled, clean up and are awaited (RUN-03).
+/// The main future is a task, polled on this thread; it need not be `Send`. When it has ended, in
+/// whatever way, the tasks that are left are cancelled, clean up and are awaited (RUN-03).
+///
+/// On the program's main thread, Ctrl-C (SIGINT) cancels the main task, which may clean up, with
+/// awaits, or go on. A second one ends the main task by force, and a third one the process
+/// (RUN-07). A program with a handler of its own for that signal runs on a [`Runtime`] instead,
+/// which leaves it alone unless it is [told to](Builder::ctrl_c).
 ///
 /// # Errors
-/// What `main` ends with; or a [`BuildError`], if the runtime cannot be started.
+/// What `main` ends with; or a [`BuildError`], if the runtime cannot be started; or
+/// [`Interrupted`](crate::Interrupted), if Ctrl-C has ended it (RUN-08).
 ///
 /// # Panics
 /// Inside a task: await the future there, or spawn it.
@@ -64,8 +76,8 @@ where
     F: Future<Output: Outcome<Value = T>>,
 {
     refuse_inside_task("run");
-    let runtime = Runtime::new()?;
-    runtime.block_on(main)
+    let on_main_thread = thread::current().name() == Some("main");
+    Runtime::builder().ctrl_c(on_main_thread).build()?.block_on(main)
 }
 
 #[track_caller]
@@ -90,8 +102,13 @@ impl Runtime {
         Builder::default()
     }
 
-    pub(crate) fn new_over(engine: Arc<Engine>, grace: Duration) -> Self {
-        Runtime { handle: Handle::threads(engine), grace }
+    pub(crate) fn new_over(engine: Arc<Engine>, grace: Duration, ctrl_c: bool) -> Self {
+        Runtime {
+            handle: Handle::threads(engine),
+            grace,
+            vars: Mutex::new(vars::capture()),
+            ctrl_c,
+        }
     }
 
     /// Returns a handle, for other threads.
@@ -102,10 +119,12 @@ impl Runtime {
     /// Runs a future to its end, blocking this thread: `run_until_complete`.
     ///
     /// The future is a task: it can be cancelled, and is listed among the others; only this thread
-    /// polls it, so it need not be `Send`, and may borrow. Tasks that it leaves behind run on.
+    /// polls it, so it need not be `Send`, and may borrow. Tasks that it leaves behind run on. The
+    /// context variables that it sets are seen by the next one (RUN-06).
     ///
     /// # Errors
-    /// What the future ends with.
+    /// What the future ends with; [`Interrupted`](crate::Interrupted), if this runtime
+    /// [listens](Builder::ctrl_c) and Ctrl-C has ended it.
     ///
     /// # Panics
     /// Inside a task: await the future there, or spawn it.
@@ -114,20 +133,75 @@ impl Runtime {
     where
         F: Future<Output: Outcome<Value = T>>,
     {
+        let vars = self.vars.lock().clone();
+        let (result, vars) = self.block(main, vars, Location::caller());
+        let former = std::mem::replace(&mut *self.vars.lock(), vars);
+        drop(former);
+        result
+    }
+
+    /// As [`block_on`](Runtime::block_on), in this context, as it is, instead of the runtime's own.
+    ///
+    /// # Errors
+    /// As of [`block_on`](Runtime::block_on).
+    ///
+    /// # Panics
+    /// Inside a task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use filch::{Context, Runtime};
+    ///
+    /// filch::context_var! {
+    ///     static USER: &'static str;
+    /// }
+    ///
+    /// let (runtime, context) = (Runtime::new().unwrap(), Context::new());
+    /// runtime.block_on_in(&context, async { drop(USER.set("ada")) }).unwrap();
+    /// assert_eq!(context.get(&USER), Some("ada"));
+    /// assert_eq!(runtime.block_on(async { Ok(USER.get()) }).unwrap(), None);
+    /// ```
+    #[track_caller]
+    pub fn block_on_in<F, T>(&self, context: &Context, main: F) -> Result<T>
+    where
+        F: Future<Output: Outcome<Value = T>>,
+    {
+        self.block(main, Vars::shared(context.clone()), Location::caller()).0
+    }
+
+    /// Runs a main task to its end; gives what has become of its context variables, too.
+    #[track_caller]
+    fn block<F, T>(
+        &self,
+        main: F,
+        vars: Vars,
+        location: &'static Location<'static>,
+    ) -> (Result<T>, Vars)
+    where
+        F: Future<Output: Outcome<Value = T>>,
+    {
         refuse_inside_task("block_on");
-        let location = Location::caller();
         let desk = Arc::new(Desk::new());
-        let home = Home::new(Box::new(Post(desk.clone())), Kind::Shared);
+        let home =
+            Home::new(Box::new(Post(desk.clone(), self.handle.settings().clone())), Kind::Shared);
         let _entered = self.handle.enter();
         // SAFETY: the task is polled and dropped on this thread only, and has ended before this
         // call, and with it all that `main` borrows, does: `Seat` sees to that.
         let (runnable, task) = unsafe { raw::new(&home, main, location, First::Queued) };
         // SAFETY: `task` was made just now, with this type of value.
         let task = unsafe { Task::new(task) };
-        let seat = Seat { engine: self.engine(), desk: &desk, task: Some(task) };
-        seat.engine.add_main(seat.task().task_ref());
+        task.set_vars(vars);
+        let known = task.task_ref();
+        let watch = self.ctrl_c.then(|| Watch::begin(task.task_ref(), desk.clone())).flatten();
+        let seat = Seat::new(self.engine(), &desk, task);
         runnable.queue();
-        seat.wait()
+        let result = seat.wait();
+        let result = match watch {
+            Some(watch) => watch.judge(result),
+            None => result,
+        };
+        (result, known.header().vars(Vars::clone))
     }
 
     fn engine(&self) -> &Arc<Engine> {
@@ -149,87 +223,6 @@ impl Drop for Runtime {
         let ender = thread::Builder::new().name("filch-end".to_owned());
         if ender.spawn(move || end.shut_down(grace)).is_err() {
             engine.shut_down(Duration::ZERO);
-        }
-    }
-}
-
-/// Where the main task lies when it is to be polled; one place, since it is there once at most.
-struct Desk {
-    task: Mutex<Option<Runnable>>,
-    put: Condvar,
-}
-
-impl Desk {
-    fn new() -> Self {
-        Desk { task: Mutex::new(None), put: Condvar::new() }
-    }
-
-    /// Takes the main task, after a short spin: who wakes it is often about to.
-    fn take(&self) -> Runnable {
-        for round in 0..100 {
-            if let Some(task) = self.task.try_lock().and_then(|mut task| task.take()) {
-                return task;
-            }
-            if round % 8 == 7 { thread::yield_now() } else { spin_loop() }
-        }
-        let mut task = self.task.lock();
-        loop {
-            if let Some(task) = task.take() {
-                return task;
-            }
-            task = self.put.wait(task);
-        }
-    }
-}
-
-/// How the main task gets onto its desk.
-struct Post(Arc<Desk>);
-
-impl Schedule for Post {
-    fn schedule(&self, task: Runnable, _why: Why) {
-        *self.0.task.lock() = Some(task);
-        self.0.put.notify_one();
-    }
-
-    fn job(&self, job: Job) {
-        jobs::run(job);
-    }
-}
-
-/// The thread that blocks on a main task.
-struct Seat<'a, T> {
-    engine: &'a Engine,
-    desk: &'a Desk,
-    task: Option<Task<T>>,
-}
-
-impl<T> Seat<'_, T> {
-    fn task(&self) -> &Task<T> {
-        self.task.as_ref().expect("it is taken only at the end")
-    }
-
-    fn wait(mut self) -> Result<T> {
-        while !self.task().is_finished() {
-            self.desk.take().run();
-        }
-        self.task
-            .take()
-            .map(|task| {
-                self.engine.remove_main(&task);
-                task.outcome()
-            })
-            .expect("it is taken only here")
-    }
-}
-
-impl<T> Drop for Seat<'_, T> {
-    /// Only if something here panicked: the main task may not outlive this.
-    fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            self.engine.remove_main(&task);
-            while !task.is_finished() {
-                self.desk.take().kill();
-            }
         }
     }
 }

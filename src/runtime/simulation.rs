@@ -1,21 +1,25 @@
 //! Running a program in a simulation.
 
 use std::fmt;
-use std::ops::RangeInclusive;
+use std::ops::{Deref, RangeInclusive};
 use std::panic::Location;
 use std::time::Duration;
 
 use crate::driver::clock::{Instant, VirtualClock};
 use crate::error::{Error, Outcome, Result};
-use crate::probe;
 use crate::runtime::Handle;
+use crate::runtime::calls::Calls;
 use crate::runtime::handle::Which;
 use crate::runtime::hosts::{check_latency, check_loss};
+use crate::runtime::report::debug_by_environment;
+use crate::runtime::unpolled::Unpolled;
 use crate::simulated::{Halt, Limits, Strike, Weather, World, report};
 use crate::sys::Arc;
 use crate::task::current;
 use crate::task::handle::Task;
+use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::raw::{self, First};
+use crate::task::report::Settings;
 
 /// How long, in virtual time, tasks that are left may clean up.
 const GRACE: Duration = Duration::from_secs(3600);
@@ -220,7 +224,7 @@ impl Builder {
         assert!(!current::is_polling(), "a task cannot run a simulation: use a plain thread");
         let clock = VirtualClock::enter();
         let limits = Limits { turns: self.turns, until: Instant::now() + self.time };
-        let world = Arc::new(World::new(seed, self.weather.clone()).struck(strike));
+        let world = Arc::new(Simulation::new(seed, self.weather.clone(), strike));
         let _entered = Handle(Arc::new(Which::Sim(world.clone()))).enter();
         // SAFETY: the task is polled and dropped on this thread only, by `world` below, and it has
         // ended, at the latest by `kill`, before this call and all that `main` borrows do.
@@ -248,9 +252,37 @@ impl fmt::Display for LimitReached {
 
 impl std::error::Error for LimitReached {}
 
+/// What the tasks of one simulated run share, and its handles hold.
+pub(crate) struct Simulation {
+    world: Arc<World>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) calls: std::sync::Arc<Calls>,
+    /// Of what nobody polls.
+    pub(crate) unpolled: HomeHandle,
+}
+
+impl Simulation {
+    fn new(seed: u64, weather: Weather, strike: Option<Arc<Strike>>) -> Self {
+        let settings = Arc::new(Settings::new(debug_by_environment(), Settings::SLOW, None));
+        let world = Arc::new(World::new(seed, weather, settings.clone()).struck(strike));
+        let calls = Calls::simulated(world.clone(), settings.clone());
+        let unpolled = Unpolled::simulated(&calls, &settings, &world);
+        let unpolled = Home::new(Box::new(unpolled), Kind::Shared);
+        Simulation { world, settings, calls, unpolled }
+    }
+}
+
+impl Deref for Simulation {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
 /// Sees to it that every task has ended when the run does, also when it ends by a panic.
 struct Ending<'a, T> {
-    world: &'a World,
+    world: &'a Simulation,
     clock: &'a VirtualClock,
     main: Option<Task<T>>,
 }
@@ -277,10 +309,14 @@ impl<T> Ending<'_, T> {
 
     fn wind_up(&self) {
         self.world.close();
+        for task in self.world.live() {
+            task.add_done_callback(|task| task.report_failed_end());
+        }
         let left = self.world.wind_up(self.clock, Instant::now() + GRACE);
         for task in &left {
-            probe::refuses_to_end(task.header().id(), &task.name(), task.location());
+            task.header().report_refusal();
         }
+        self.world.calls.close();
         self.world.kill(left);
     }
 }
@@ -288,6 +324,7 @@ impl<T> Ending<'_, T> {
 impl<T> Drop for Ending<'_, T> {
     fn drop(&mut self) {
         self.world.close();
+        self.world.calls.close();
         self.world.kill(self.world.live());
     }
 }

@@ -2,8 +2,9 @@
 
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 
+use crate::context::{Context, Vars};
 use crate::error::Outcome;
 use crate::runtime::Handle;
 use crate::task::current;
@@ -37,7 +38,7 @@ where
     T: Send + 'static,
 {
     let location = Location::caller();
-    Handle::with_current(|handle| handle.start(future, None, location))
+    Handle::with_current(|handle| handle.start(future, location))
 }
 
 /// Starts a task by running it at once, up to its first suspension (EAG-01).
@@ -66,7 +67,7 @@ where
     T: Send + 'static,
 {
     let location = Location::caller();
-    Handle::current().start_eagerly(future, None, location)
+    Handle::current().start_eagerly(future, TaskBuilder::new(), location)
 }
 
 /// Returns the unfinished tasks of this thread's runtime, in the order of their spawning.
@@ -94,6 +95,7 @@ pub fn all_tasks() -> Vec<TaskRef> {
 #[must_use = "a builder starts nothing until `spawn`"]
 pub struct TaskBuilder {
     name: Option<String>,
+    context: Option<Context>,
 }
 
 impl TaskBuilder {
@@ -105,6 +107,14 @@ impl TaskBuilder {
     /// Names the task, for logs and reports.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Has the task run in this context, as it is (CTX-02); else it has a copy of the spawner's.
+    ///
+    /// Tasks that share a context see each other's changes, and are polled one at a time (CTX-12).
+    pub fn context(mut self, context: &Context) -> Self {
+        self.context = Some(context.clone());
         self
     }
 
@@ -120,10 +130,10 @@ impl TaskBuilder {
         T: Send + 'static,
     {
         let location = Location::caller();
-        Handle::with_current(|handle| handle.start(future, self.name, location))
+        Handle::with_current(|handle| handle.start_with(future, self, location))
     }
 
-    /// Starts it as [`spawn_eager`] does.
+    /// Starts it as [`spawn_eager`] does; if somebody else is in its context, as [`spawn`] does.
     ///
     /// # Panics
     /// Outside a runtime.
@@ -135,7 +145,20 @@ impl TaskBuilder {
         T: Send + 'static,
     {
         let location = Location::caller();
-        Handle::current().start_eagerly(future, self.name, location)
+        Handle::current().start_eagerly(future, self, location)
+    }
+}
+
+impl TaskBuilder {
+    /// Tells a new task, which has not run yet, what it was given.
+    #[inline]
+    fn tell(self, task: &TaskRef) {
+        if let Some(name) = self.name {
+            task.set_name(name);
+        }
+        if let Some(context) = self.context {
+            task.set_vars(Vars::shared(context));
+        }
     }
 }
 
@@ -153,18 +176,41 @@ impl TaskBuilder {
         T: Send + 'static,
     {
         match eagerly {
-            false => handle.start(future, self.name, location),
-            true => handle.start_eagerly(future, self.name, location),
+            false => handle.start_with(future, self, location),
+            true => handle.start_eagerly(future, self, location),
         }
     }
 }
 
 impl Handle {
-    pub(crate) fn start<F, T>(
+    pub(crate) fn start<F, T>(&self, future: F, location: &'static Location<'static>) -> Task<T>
+    where
+        F: Future<Output: Outcome<Value = T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.start_told(future, location, |_| ())
+    }
+
+    fn start_with<F, T>(
         &self,
         future: F,
-        name: Option<String>,
+        given: TaskBuilder,
         location: &'static Location<'static>,
+    ) -> Task<T>
+    where
+        F: Future<Output: Outcome<Value = T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.start_told(future, location, |task| given.tell(task))
+    }
+
+    /// Queues a new task, which is told something first.
+    #[inline]
+    fn start_told<F, T>(
+        &self,
+        future: F,
+        location: &'static Location<'static>,
+        tell: impl FnOnce(&TaskRef),
     ) -> Task<T>
     where
         F: Future<Output: Outcome<Value = T>> + Send + 'static,
@@ -177,12 +223,10 @@ impl Handle {
         };
         // SAFETY: the future and its value are `Send` and own all they use.
         let (runnable, task) = unsafe { raw::new(home, future, location, first) };
-        if let Some(name) = name {
-            task.set_name(name);
-        }
+        tell(&task);
         match first {
             First::Queued => runnable.queue(),
-            First::Eager => runnable.refuse(),
+            First::Eager | First::Never => runnable.refuse(),
         }
         // Until here, the end of the runtime waits for a thread that is none of its own.
         drop(admitted);
@@ -193,25 +237,26 @@ impl Handle {
     fn start_eagerly<F, T>(
         &self,
         future: F,
-        name: Option<String>,
+        given: TaskBuilder,
         location: &'static Location<'static>,
     ) -> Task<T>
     where
         F: Future<Output: Outcome<Value = T>> + Send + 'static,
         T: Send + 'static,
     {
-        let nests = current::may_nest();
+        let turn = given.context.as_ref().map(Context::enter);
+        let nests = current::may_nest() && !matches!(turn, Some(Err(_)));
         let Some((home, pass)) = self.admit().filter(|_| nests) else {
-            return self.start(future, name, location);
+            drop(turn);
+            return self.start_with(future, given, location);
         };
         // SAFETY: as in `start`.
         let (runnable, task) = unsafe { raw::new(home, future, location, First::Eager) };
-        if let Some(name) = name {
-            task.set_name(name);
-        }
+        given.tell(&task);
         // From here on it is one of the live, and its end is awaited.
         drop(pass);
         runnable.run_eagerly();
+        drop(turn);
         // SAFETY: as in `start`.
         unsafe { Task::new(task) }
     }
@@ -242,7 +287,7 @@ pub struct YieldNow {
 impl Future for YieldNow {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<()> {
         if std::mem::replace(&mut self.yielded, true) {
             return Poll::Ready(());
         }

@@ -10,11 +10,13 @@ use crate::error::{Error, Result};
 use crate::runtime::handle::{Handle, Which};
 use crate::simulated;
 use crate::sys::{Arc, Mutex};
+use crate::task::vars;
 
 /// Runs a closure that may block on a thread of its own kind, and waits for what it gives.
 ///
-/// It begins when this is first polled; each closure runs once (THR-01). In a simulation it runs
-/// on the simulation's thread, in a turn of its own, between the polls of tasks.
+/// It begins when this is first polled, with a copy of the context variables of whoever does; each
+/// closure runs once (THR-01). In a simulation it runs on the simulation's thread, in a turn of its
+/// own, between the polls of tasks.
 ///
 /// # Errors
 /// A panic of the closure ([`is_panic`](Error::is_panic)); or the system's error, if it gives no
@@ -108,6 +110,8 @@ where
 {
     fn submit(&mut self, work: F) -> Result<()> {
         let runtime = Handle::current();
+        let work = vars::bind(move |()| work());
+        let work = move || work(());
         let (filler, there) = (Filler(self.slot.clone()), runtime.clone());
         let job = Box::new(move || {
             let _current = there.enter();

@@ -22,6 +22,7 @@ use crate::sys::{Arc, Mutex};
 use crate::task::answers::Ending;
 use crate::task::cancel;
 use crate::task::grouped::Trigger;
+use crate::task::hooks::{Behind, Listen};
 use crate::task::raw::TaskRef;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +99,19 @@ impl Aborted {
     }
 }
 
+/// The listener of a child.
+struct ChildEnded(Arc<Children>);
+
+impl Listen for ChildEnded {
+    fn ended(self: Box<Self>, task: &TaskRef) {
+        self.0.ended(task);
+    }
+
+    fn behind(&self) -> Behind {
+        Behind::Group(self.0.trigger.clone())
+    }
+}
+
 impl Children {
     pub(crate) fn new(trigger: Arc<Trigger>) -> Self {
         let (phase, exiting, reserved) = (Phase::Created, false, 0);
@@ -133,7 +147,7 @@ impl Children {
             state.live.insert(task.header().id(), task.clone());
             state.phase != Phase::Open
         };
-        task.listen(Box::new(move |task| this.ended(task)));
+        task.listen(Box::new(ChildEnded(this)));
         if aborted {
             cancel::request_member(task, &[]);
         }

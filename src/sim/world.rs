@@ -19,6 +19,7 @@ use crate::sys::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::task::live;
 use crate::task::memory::Home;
 use crate::task::raw::TaskRef;
+use crate::task::report::Settings;
 use crate::task::{Job, Runnable, Schedule, Why};
 
 /// How many turns without any time passing the end of a run allows to tasks that do not end.
@@ -78,6 +79,7 @@ pub(super) struct Wire {
     host: usize,
     queue: Arc<Mutex<Queue>>,
     numbers: Arc<AtomicU64>,
+    settings: Arc<Settings>,
 }
 
 impl Schedule for Wire {
@@ -87,6 +89,10 @@ impl Schedule for Wire {
 
     fn job(&self, job: Job) {
         self.queue.lock().put(self.host, What::Job(job));
+    }
+
+    fn settings(&self) -> Option<&Settings> {
+        Some(&self.settings)
     }
 
     fn is_single(&self) -> bool {
@@ -99,9 +105,13 @@ impl Schedule for Wire {
 
     /// One at a time, so that ids tell the order of spawning on all hosts.
     fn numbers(&self) -> Range<u64> {
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        number..number + 1
+        take_one(&self.numbers)
     }
+}
+
+fn take_one(numbers: &AtomicU64) -> Range<u64> {
+    let number = numbers.fetch_add(1, Ordering::Relaxed);
+    number..number + 1
 }
 
 /// Why a run ends before its program does.
@@ -124,6 +134,7 @@ pub(crate) struct Limits {
 pub(crate) struct World {
     queue: Arc<Mutex<Queue>>,
     numbers: Arc<AtomicU64>,
+    settings: Arc<Settings>,
     timers: Timers,
     homes: Homes,
     /// The host whose code is running.
@@ -132,26 +143,35 @@ pub(crate) struct World {
     /// What programs draw from; nothing else does, so that drawing more changes nothing else.
     lots: Mutex<Dice>,
     closed: AtomicBool,
+    /// What is being woken was due when it was set.
+    late: AtomicBool,
     /// In a sweep: who is struck, and when.
     strike: Option<Arc<Strike>>,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, weather: Weather) -> Self {
+    pub(crate) fn new(seed: u64, weather: Weather, settings: Arc<Settings>) -> Self {
         let queue =
             Queue { entries: VecDeque::new(), dice: Dice::in_order_for_zero(seed), closures: 0 };
         let queue = Arc::new(Mutex::new(queue));
         let numbers = Arc::new(AtomicU64::new(1));
-        let wire = Wire { host: 0, queue: queue.clone(), numbers: numbers.clone() };
+        let wire = Wire {
+            host: 0,
+            queue: queue.clone(),
+            numbers: numbers.clone(),
+            settings: settings.clone(),
+        };
         World {
             queue,
             numbers,
+            settings,
             timers: Timers::exact(),
             homes: Homes::new(wire),
             here: AtomicUsize::new(0),
             network: Arc::new(Network::new(seed, weather)),
             lots: Mutex::new(Dice::always_random(!seed)),
             closed: AtomicBool::new(false),
+            late: AtomicBool::new(false),
             strike: None,
         }
     }
@@ -175,7 +195,13 @@ impl World {
             host,
             queue: self.queue.clone(),
             numbers: self.numbers.clone(),
+            settings: self.settings.clone(),
         })
+    }
+
+    /// The number of the next task, or of what is one to others.
+    pub(crate) fn take_number(&self) -> Range<u64> {
+        take_one(&self.numbers)
     }
 
     pub(crate) fn network(&self) -> &Arc<Network> {
@@ -268,6 +294,18 @@ impl World {
         }
     }
 
+    /// A timer was set to a moment that had passed: what it wakes goes behind what is ready.
+    fn fire_late(&self) {
+        self.late.store(true, Ordering::Relaxed);
+        self.due().into_iter().for_each(Waker::wake);
+        self.late.store(false, Ordering::Relaxed);
+    }
+
+    /// Is what is woken now behind its time?
+    pub(crate) fn is_late(&self) -> bool {
+        self.late.load(Ordering::Relaxed)
+    }
+
     /// Runs one task or callback, or lets time pass. The answer: did time pass?
     fn turn(&self, clock: &VirtualClock) -> Result<bool, Halt> {
         let entry = self.queue.lock().take();
@@ -281,7 +319,7 @@ impl World {
         match what {
             What::Task(task) => task.run(),
             What::Closure(_, job) | What::Job(job) => job(),
-            What::Fire => self.due().into_iter().for_each(Waker::wake),
+            What::Fire => self.fire_late(),
         }
         Ok(false)
     }
@@ -314,6 +352,10 @@ impl World {
         }
         let mut turns = 0;
         while Instant::now() <= limit && turns < PATIENCE {
+            // Callbacks that wait for their moment need not be waited for.
+            if self.queue.lock().entries.is_empty() && self.live().is_empty() {
+                break;
+            }
             match self.turn(clock) {
                 Ok(true) => turns = 0,
                 Ok(false) => turns += 1,

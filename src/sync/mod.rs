@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `Lock` | [`Lock`], which owns what it protects; [`RwLock`] for many readers |
 //! | `Event` | [`Event`] |
+//! | `Future` | [`Promise`] |
 //! | `Condition` | [`Condition`], with a guard of the lock |
 //! | `Semaphore`, `BoundedSemaphore` | [`Semaphore`], [`BoundedSemaphore`] |
 //! | `Barrier` | [`Barrier`] |
@@ -30,6 +31,7 @@ mod lock;
 pub mod oneshot;
 mod order;
 pub(crate) mod permits;
+mod promise;
 mod queue;
 mod queue_error;
 mod queue_wait;
@@ -43,6 +45,7 @@ pub use event::Event;
 pub use guards::{LockGuard, MappedLockGuard, OwnedLockGuard, OwnedMappedLockGuard, WholeGuard};
 pub use lock::{Lock, WouldWait};
 pub use order::{Fifo, Lifo, Order, Priority};
+pub use promise::{InvalidState, Promise};
 pub use queue::{DoneTooOften, LifoQueue, PriorityQueue, PutError, Queue};
 pub use queue::{Shutdown, TryGetError, TryPutError};
 pub use rwlock::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};

@@ -85,9 +85,15 @@ pub(crate) fn may_nest() -> bool {
     with(|current| current.depth < DEEPEST).unwrap_or(true)
 }
 
+/// The poll that this thread is in, to be compared only; null: none.
+#[inline]
+pub(crate) fn pointer() -> *const Current {
+    CURRENT.with(Cell::get)
+}
+
 /// Is this thread polling a task?
 pub(crate) fn is_polling() -> bool {
-    !CURRENT.with(Cell::get).is_null()
+    !pointer().is_null()
 }
 
 /// Notes that jobs wait for the end of the poll that this thread is in, if it is in one.

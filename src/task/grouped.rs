@@ -84,6 +84,11 @@ impl Trigger {
         }
     }
 
+    /// The task that the scope is in.
+    pub(super) fn parent(&self) -> Option<TaskRef> {
+        self.0.lock().owner.as_ref().map(|(owner, _)| owner.clone())
+    }
+
     /// Gives who is to be woken for any other reason.
     pub(crate) fn take_waker(&self) -> Option<Waker> {
         self.0.lock().waker.take()

@@ -20,7 +20,7 @@ use crate::task::wait::Wait;
 
 /// Tells tasks apart; never used twice in a process, or in a simulated run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskId(u64);
+pub struct TaskId(pub(crate) u64);
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -228,10 +228,7 @@ impl TaskRef {
     /// Returns the task's name: what it was given, else `Task-N`, where `N` is its id (TASK-11).
     #[doc(alias = "Task.get_name")]
     pub fn name(&self) -> String {
-        self.header().state.lock();
-        let name = self.header().with_cold_if_any(|cold| cold.and_then(|cold| cold.name.clone()));
-        self.header().state.unlock();
-        name.unwrap_or_else(|| format!("Task-{}", self.id()))
+        self.header().name()
     }
 
     /// Names the task anew.
@@ -271,10 +268,11 @@ impl TaskRef {
     ///
     /// Callbacks run between polls, on the thread where the task ends: one that blocks holds up
     /// other tasks. They never see a current task, and those of one task never overlap. A panic in
-    /// one is contained and reported.
+    /// one is contained and reported. They see the context variables of where they were registered
+    /// (FUT-09).
     #[doc(alias = "Task.add_done_callback")]
     pub fn add_done_callback(&self, callback: impl FnOnce(TaskRef) + Send + 'static) -> CallbackId {
-        self.add_hook(Box::new(callback)).unwrap_or_else(|callback| {
+        self.add_hook(hooks::bind(callback)).unwrap_or_else(|callback| {
             hooks::call_late(self, callback);
             CallbackId::default()
         })

@@ -16,7 +16,12 @@ use std::task::Waker;
 
 use crate::error::Error;
 use crate::probe;
+use crate::sys::Arc;
+use crate::task::grouped::Trigger;
 use crate::task::raw::TaskRef;
+use crate::task::report::{Report, Stopwatch};
+use crate::task::several::Several;
+use crate::task::vars;
 
 /// Names a registered done-callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -25,7 +30,21 @@ pub struct CallbackId(u64);
 pub(crate) type Callback = Box<dyn FnOnce(TaskRef) + Send>;
 
 /// The library's own: it only wakes, cancels and notes down.
-pub(crate) type Listener = Box<dyn FnOnce(&TaskRef) + Send>;
+pub(crate) trait Listen: Send {
+    /// The task has ended.
+    fn ended(self: Box<Self>, task: &TaskRef);
+
+    /// Who waits behind it.
+    fn behind(&self) -> Behind;
+}
+
+pub(crate) type Listener = Box<dyn Listen>;
+
+/// What knows who waits behind a listener.
+pub(crate) enum Behind {
+    Several(Arc<Several>),
+    Group(Arc<Trigger>),
+}
 
 pub(crate) enum Hook {
     Waiter(u64, Waker),
@@ -83,6 +102,22 @@ impl Hooks {
         self.list.binary_search_by_key(&key, Hook::key).ok()
     }
 
+    /// The wakers of all who wait.
+    pub(crate) fn wakers(&self) -> impl Iterator<Item = &Waker> {
+        self.list.iter().filter_map(|hook| match hook {
+            Hook::Waiter(_, waker) => Some(waker),
+            Hook::Callback(..) | Hook::Listener(..) => None,
+        })
+    }
+
+    /// The library's own hooks.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.list.iter().filter_map(|hook| match hook {
+            Hook::Listener(_, listener) => Some(listener),
+            Hook::Callback(..) | Hook::Waiter(..) => None,
+        })
+    }
+
     /// The waiter's waker, to be replaced.
     pub(crate) fn waiter(&mut self, key: u64) -> Option<&mut Waker> {
         let place = self.find(key)?;
@@ -137,14 +172,14 @@ pub(crate) fn tell(task: &TaskRef, hooks: Vec<Hook>) {
 fn inform(task: &TaskRef, listener: Listener) {
     match task.header().home().schedule().queues_listeners() {
         true => inform_later(task, listener),
-        false => listener(task),
+        false => listener.ended(task),
     }
 }
 
 /// As [`inform`], not inside the poll that asks (TG-16, WAIT-06).
 fn inform_later(task: &TaskRef, listener: Listener) {
     let this = task.clone();
-    task.header().home().schedule().job(Box::new(move || listener(&this)));
+    task.header().home().schedule().job(Box::new(move || listener.ended(&this)));
 }
 
 impl TaskRef {
@@ -199,6 +234,23 @@ fn take_late(task: &TaskRef) -> Option<Vec<Hook>> {
     let late = task.header().with_cold(|cold, _| cold.hooks.begin_calls(false));
     task.header().state.unlock();
     (!late.is_empty()).then_some(late)
+}
+
+/// Binds a user's callback to the present context; its panic is reported there (CTX-05).
+pub(crate) fn bind(callback: impl FnOnce(TaskRef) + Send + 'static) -> Callback {
+    let vars = vars::capture();
+    Box::new(move |task| {
+        let known = task.clone();
+        vars::enter(vars, || {
+            let settings = known.header().home().schedule().settings();
+            let watch = Stopwatch::start();
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback(task))) {
+                let report = Report::about("panic in a done-callback", known.header());
+                report.with_error(Error::panic(payload)).tell(settings);
+            }
+            watch.stop(settings, || Report::about("a done-callback was slow", known.header()));
+        });
+    })
 }
 
 /// Runs a done-callback; its panic is reported, and goes no further.

@@ -7,11 +7,13 @@
 //! `notes` whom it awaits: one task, or `several` as one. A request to end comes in through
 //! `cancel` and is delivered by `unwind`, or to a group's scope by `grouped`.
 //! Handles (`handle`) wait for its end, and the first look at the error belongs to them. Its memory
-//! comes from its home (`memory`), where also all live tasks are found (`live`).
+//! comes from its home (`memory`), where also all live tasks are found (`live`). Its context
+//! variables travel with it (`vars`). What goes wrong and nobody waits for is reported (`report`).
 
 pub(crate) mod answers;
 pub(crate) mod cancel;
 pub(crate) mod current;
+mod edges;
 mod freelist;
 pub(crate) mod grouped;
 pub(crate) mod handle;
@@ -22,10 +24,13 @@ pub(crate) mod memory;
 pub(crate) mod notes;
 pub(crate) mod poll;
 pub(crate) mod raw;
+pub(crate) mod report;
 pub(crate) mod scopes;
 pub(crate) mod several;
 pub(crate) mod state;
+pub(crate) mod unpolled;
 pub(crate) mod unwind;
+pub(crate) mod vars;
 mod wait;
 pub(crate) mod waker;
 
@@ -56,6 +61,11 @@ pub(crate) trait Schedule: Send + Sync {
     /// in a simulation behind what is ready.
     fn job(&self, job: Job);
 
+    /// What the runtime does about reports; `None`: they go to `tracing`.
+    fn settings(&self) -> Option<&report::Settings> {
+        None
+    }
+
     /// Do all tasks run on one thread, and all jobs in the order in which they came?
     fn is_single(&self) -> bool {
         false
@@ -69,9 +79,14 @@ pub(crate) trait Schedule: Send + Sync {
 
     /// Draws the numbers of the next tasks of a home: a block at a time, so that homes meet rarely.
     fn numbers(&self) -> Range<u64> {
-        let first = take_numbers(NUMBERS);
-        first..first + NUMBERS
+        draw_numbers()
     }
+}
+
+/// Takes a block of task numbers from the process.
+pub(crate) fn draw_numbers() -> Range<u64> {
+    let first = take_numbers(NUMBERS);
+    first..first + NUMBERS
 }
 
 /// Task numbers that a home takes from the process at once.

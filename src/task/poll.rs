@@ -12,12 +12,13 @@ use crate::probe;
 use crate::task::answers::{Completed, End, Ending, Start};
 use crate::task::current::{Current, Verdict};
 use crate::task::raw::{Header, TaskRef, clear_contained, free};
+use crate::task::report::{Report, Stopwatch};
 use crate::task::scopes::Scopes;
 use crate::task::{Why, cancel, hooks, jobs, waker};
 
 /// The right to poll a scheduled task once. The runtime's reference keeps the task alive.
 #[derive(Debug)]
-pub(crate) struct Runnable(NonNull<Header>);
+pub(crate) struct Runnable(pub(super) NonNull<Header>);
 
 // SAFETY: as for `TaskRef`; the state word gives this right to one holder at a time.
 unsafe impl Send for Runnable {}
@@ -48,14 +49,37 @@ impl Runnable {
 
     /// Queues a task that was made with [`First::Queued`].
     pub(crate) fn queue(self) {
-        schedule(self.0, Why::Woken);
+        self.queue_for(Why::Woken);
+    }
+
+    /// As [`queue`](Runnable::queue), for another reason.
+    pub(crate) fn queue_for(self, why: Why) {
+        schedule(self.0, why);
     }
 
     /// Polls the task once. It is freed if it ends, and queued again if it must be.
     pub(crate) fn run(self) {
         // SAFETY: a queued task is alive: the runtime's reference goes only when it is done.
-        let start = unsafe { self.0.as_ref() }.state.start_poll();
-        poll_once(self.0, start);
+        let header = unsafe { self.0.as_ref() };
+        if header.own_vars(|vars| vars.as_shared().is_some()) {
+            return self.run_in_turn();
+        }
+        poll_once(self.0, header.state.start_poll());
+    }
+
+    /// Polls a task that shares its context: not while another one is inside (CTX-12).
+    #[cold]
+    fn run_in_turn(self) {
+        let raw = self.0;
+        // SAFETY: as in `run`.
+        let header = unsafe { raw.as_ref() };
+        let context = header.own_vars(|vars| vars.as_shared().cloned());
+        let context = context.expect("only tasks in a shared context wait for their turn");
+        let later = Runnable(raw);
+        let Some(_turn) = context.enter_in_turn(move || later.queue()) else {
+            return;
+        };
+        poll_once(raw, header.state.start_poll());
     }
 
     /// Polls a task that was made with [`First::Eager`] for the first time.
@@ -80,6 +104,7 @@ impl Runnable {
 pub(super) fn kill_running(raw: NonNull<Header>) {
     // SAFETY: the task is RUNNING, so the runtime's reference is there.
     let header = unsafe { raw.as_ref() };
+    header.report_destroyed();
     let mut scopes = Scopes::default();
     header.take_scopes(&mut scopes, false);
     drop(scopes);
@@ -140,7 +165,10 @@ fn poll_scoped(raw: NonNull<Header>, current: &Current, start: Start) -> Verdict
     let mut context = Context::from_waker(&waker);
     // SAFETY: the task is RUNNING for this thread.
     let poll = || unsafe { (header.vtable.poll)(raw, &mut context) };
-    let polled = catch_unwind(AssertUnwindSafe(poll));
+    let polled = match probe::is_debugged() {
+        false => catch_unwind(AssertUnwindSafe(poll)),
+        true => watched(header, poll),
+    };
     let verdict = match polled {
         Err(payload) => panicked(header, payload),
         Ok(polled) => current.judge(polled),
@@ -149,6 +177,18 @@ fn poll_scoped(raw: NonNull<Header>, current: &Current, start: Start) -> Verdict
         clear_contained(raw, "an unwound task");
     }
     verdict
+}
+
+/// Polls in debug mode, which tells if it takes long.
+#[cold]
+fn watched<R>(
+    header: &Header,
+    poll: impl FnOnce() -> R,
+) -> std::result::Result<R, Box<dyn Any + Send>> {
+    let watch = Stopwatch::start();
+    let polled = catch_unwind(AssertUnwindSafe(poll));
+    watch.stop(header.home().schedule().settings(), || Report::about("a poll was slow", header));
+    polled
 }
 
 fn panicked(header: &Header, payload: Box<dyn Any + Send>) -> Verdict {
@@ -183,7 +223,7 @@ fn suspend(raw: NonNull<Header>, current: &mut Current) {
 }
 
 /// The task ends: its future is gone, its value, if it has one, is stored.
-fn complete(raw: NonNull<Header>, mut ending: Ending, mut error: Option<Error>) {
+pub(super) fn complete(raw: NonNull<Header>, mut ending: Ending, mut error: Option<Error>) {
     // SAFETY: the runtime's reference is there until `completed` says that it is released.
     let header = unsafe { raw.as_ref() };
     // A value that nobody will take, or that nobody need drop, does not hold the task.
@@ -212,14 +252,14 @@ fn complete(raw: NonNull<Header>, mut ending: Ending, mut error: Option<Error>) 
     finish(raw, completed);
 }
 
-fn take_message(header: &Header) -> Option<Message> {
+pub(super) fn take_message(header: &Header) -> Option<Message> {
     header.state.lock();
     let message = header.with_cold_if_any(|cold| cold.and_then(|cold| cold.message.take()));
     header.state.unlock();
     message
 }
 
-fn report(header: &Header, ending: Ending, error: Option<&Error>) {
+pub(super) fn report(header: &Header, ending: Ending, error: Option<&Error>) {
     match (ending, error) {
         (Ending::Value, _) => probe::finished(header.id()),
         (Ending::Cancelled, _) => probe::cancelled(header.id()),
@@ -229,7 +269,8 @@ fn report(header: &Header, ending: Ending, error: Option<&Error>) {
 }
 
 /// Tells whoever waits, and lets go of the runtime's reference.
-fn finish(raw: NonNull<Header>, completed: Completed) {
+#[inline]
+pub(super) fn finish(raw: NonNull<Header>, completed: Completed) {
     if completed.free {
         return free(raw);
     }

@@ -9,6 +9,7 @@
 //! | part                    | while RUNNING            | else                              |
 //! |-------------------------|--------------------------|-----------------------------------|
 //! | stage                   | the polling thread       | DONE: the handle; else nobody     |
+//! | vars                    | the polling thread; writes| who holds the lock, to read       |
 //! | note, tree              | its stack has them       | idle: who holds the lock, to read |
 //! | waiter, cold            | who holds the short lock | the same                          |
 
@@ -19,6 +20,7 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
+use crate::context::Vars;
 use crate::error::{Error, Message, Outcome, Result};
 use crate::probe;
 use crate::sys::{AtomicU64, UnsafeCell};
@@ -26,10 +28,11 @@ use crate::task::Why;
 use crate::task::answers::Wake;
 use crate::task::hooks::Hooks;
 use crate::task::memory::Home;
-use crate::task::notes::Note;
+use crate::task::notes::{Note, Packed};
 use crate::task::poll::{Runnable, kill_running, schedule};
 use crate::task::scopes::{Fired, Scopes, Tree};
 use crate::task::state::State;
+use crate::task::vars;
 
 /// What all tasks have in common.
 #[repr(C)]
@@ -42,8 +45,9 @@ pub(crate) struct Header {
     /// The first who waits for the end; all others are hooks.
     waiter: UnsafeCell<Option<Waker>>,
     cold: UnsafeCell<Option<Box<Cold>>>,
-    note: UnsafeCell<Note>,
+    note: UnsafeCell<Packed>,
     tree: UnsafeCell<Option<Box<Tree>>>,
+    pub(super) vars: UnsafeCell<Vars>,
 }
 
 /// What few tasks have.
@@ -79,6 +83,7 @@ pub(super) struct Vtable {
     layout: Layout,
     /// The value has a destructor.
     pub(super) drops_value: bool,
+    kind: &'static str,
 }
 
 #[repr(C)]
@@ -92,6 +97,10 @@ enum Stage<F, T> {
     Value(T),
     Empty,
 }
+
+/// With a future of 24 bytes, a task takes two lines of memory.
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Header>() <= 96);
 
 /// A counted reference to a task, whatever its type: the handle that anybody may keep.
 #[doc(alias = "Task")]
@@ -133,6 +142,8 @@ pub(crate) enum First {
     Queued,
     /// Here and now.
     Eager,
+    /// Not at all: it ends when it is told to.
+    Never,
 }
 
 /// Makes a task: the runtime's right to poll it, and the reference that its handle will own.
@@ -152,6 +163,7 @@ where
     let layout = Layout::new::<Cell<F>>();
     let place = home.allocate(layout).cast::<Cell<F>>();
     let id = home.next_id();
+    let vars = vars::capture();
     let cell = place.as_ptr();
     // SAFETY: `place` is a fresh cell of the right layout, owned by this call alone but for its
     // state word, which is left alone here.
@@ -162,13 +174,15 @@ where
         (&raw mut (*cell).header.location).write(location);
         (&raw mut (*cell).header.waiter).write(UnsafeCell::new(None));
         (&raw mut (*cell).header.cold).write(UnsafeCell::new(None));
-        (&raw mut (*cell).header.note).write(UnsafeCell::new(Note::None));
+        (&raw mut (*cell).header.note).write(UnsafeCell::new(Packed::NONE));
         (&raw mut (*cell).header.tree).write(UnsafeCell::new(None));
+        (&raw mut (*cell).header.vars).write(UnsafeCell::new(vars));
         (&raw mut (*cell).stage).write(UnsafeCell::new(Stage::Future(future)));
     }
     let state = match first {
         First::Queued => State::scheduled(),
         First::Eager => State::running(),
+        First::Never => State::idle(),
     };
     // SAFETY: the first word of every cell is an initialised atomic, for as long as it is a cell.
     state.publish(unsafe { place.cast::<AtomicU64>().as_ref() });
@@ -186,6 +200,7 @@ impl<F: Future<Output: Outcome>> Table<F> {
         take: take::<F>,
         layout: Layout::new::<Cell<F>>(),
         drops_value: std::mem::needs_drop::<<F::Output as Outcome>::Value>(),
+        kind: F::Output::KIND,
     };
 }
 
@@ -258,6 +273,11 @@ pub(super) fn free(header: NonNull<Header>) {
         header.note.with_mut(|note| std::ptr::drop_in_place(note));
         header.tree.with_mut(|tree| std::ptr::drop_in_place(tree));
     }
+    // SAFETY: as above; they are not read again.
+    let vars = unsafe { header.as_ref().vars.with_mut(|vars| vars.read()) };
+    if !vars.is_unset() {
+        drop_contained("a context variable", || drop(vars));
+    }
     // SAFETY: the cell came from this home with this layout, and nothing in it is alive.
     unsafe { Home::free(home, header.cast(), layout) };
 }
@@ -265,6 +285,11 @@ pub(super) fn free(header: NonNull<Header>) {
 impl Header {
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// What it is called if it has no name.
+    pub(super) fn kind(&self) -> &'static str {
+        self.vtable.kind
     }
 
     pub(crate) fn location(&self) -> &'static Location<'static> {
@@ -317,11 +342,11 @@ impl Header {
     /// What this task awaits, if its note is published: under the short lock, while idle.
     pub(crate) fn published(&self) -> Note {
         self.tree.with(|tree| {
-            self.note.with(|note| {
-                // SAFETY: the lock keeps polls from beginning, so nobody writes these.
-                let (tree, note) = unsafe { (&*tree, &*note) };
+            self.note.with_mut(|note| {
+                // SAFETY: the lock keeps polls from beginning, so nobody else touches these.
+                let (tree, note) = unsafe { (&*tree, &mut *note) };
                 let leaf = tree.as_ref().and_then(|tree| tree.published());
-                leaf.unwrap_or(note).awaited()
+                leaf.map_or_else(|| note.awaited(), Note::awaited)
             })
         })
     }
@@ -348,18 +373,6 @@ impl Header {
                 scopes.end(note, tree)
             })
         })
-    }
-
-    fn report_unseen(&self) {
-        if self.state.is_unseen() {
-            self.cold.with(|cold| {
-                // SAFETY: called when nobody else holds the task.
-                if let Some(error) = unsafe { &*cold }.as_ref().and_then(|cold| cold.error.as_ref())
-                {
-                    probe::error_never_retrieved(self.id, self.location, error);
-                }
-            });
-        }
     }
 }
 
@@ -456,8 +469,11 @@ impl TaskRef {
 /// Drops what the stage holds; a panic there is reported, and goes no further.
 pub(super) fn clear_contained(header: NonNull<Header>, what: &'static str) {
     // SAFETY: the callers are the polling thread, or own the value of a finished task.
-    let clear = || unsafe { (header.as_ref().vtable.clear)(header) };
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(clear)) {
+    drop_contained(what, || unsafe { (header.as_ref().vtable.clear)(header) });
+}
+
+fn drop_contained(what: &'static str, drop: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(drop)) {
         probe::stray_panic(what, Error::panic(payload));
     }
 }

@@ -20,7 +20,7 @@ use std::task::Waker;
 
 use crate::error::Message;
 use crate::sys::Arc;
-use crate::task::notes::{Carried, Note, Remains};
+use crate::task::notes::{Carried, Note, Packed, Remains};
 
 /// The task itself, around all its scopes.
 pub(crate) const ROOT: u32 = 0;
@@ -115,9 +115,9 @@ impl Scopes {
     ///
     /// In place, and nothing is moved that is not there: this is part of every poll.
     #[inline]
-    pub(crate) fn begin(&mut self, note: &mut Note, tree: &mut Option<Box<Tree>>, passed: bool) {
-        if !matches!(note, Note::None) {
-            self.root.before = std::mem::take(note);
+    pub(super) fn begin(&mut self, note: &mut Packed, tree: &mut Option<Box<Tree>>, passed: bool) {
+        if note.is_some() {
+            self.root.before = note.take();
         }
         let mut published = None;
         if let Some(mut tree) = tree.take() {
@@ -137,7 +137,7 @@ impl Scopes {
     /// Ends a poll that stays pending: what the header is to keep goes there. True: the task's one
     /// leaf has a note to publish.
     #[inline]
-    pub(crate) fn end(&mut self, note: &mut Note, tree: &mut Option<Box<Tree>>) -> bool {
+    pub(super) fn end(&mut self, note: &mut Packed, tree: &mut Option<Box<Tree>>) -> bool {
         let mut noted = self.root.note.is_reliable();
         if let Some(mut own) = self.tree.take() {
             own.under_root = self.root.children;
@@ -148,7 +148,7 @@ impl Scopes {
             *tree = Some(own);
         }
         if !matches!(self.root.note, Note::None) {
-            *note = std::mem::take(&mut self.root.note);
+            *note = Packed::pack(std::mem::take(&mut self.root.note));
         }
         noted
     }

@@ -14,8 +14,9 @@ use std::task::{Poll, Waker};
 
 use crate::sys::{Arc, Mutex};
 use crate::task::answers::Ending;
-use crate::task::hooks::CallbackId;
+use crate::task::hooks::{Behind, CallbackId, Listen};
 use crate::task::raw::TaskRef;
+use crate::task::waker;
 
 /// When have enough tasks ended?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,11 @@ impl Several {
         &self.tasks
     }
 
+    /// The task that waits for them, if it is polled with its own waker.
+    pub(super) fn waiter(&self) -> Option<TaskRef> {
+        self.progress.lock().waker.as_ref().and_then(waker::task_of)
+    }
+
     /// A request goes to them; did one before? `None`: it is decided already (GAT-07).
     pub(super) fn begin_request(&self) -> Option<bool> {
         let mut progress = self.progress.lock();
@@ -116,6 +122,19 @@ impl Several {
     }
 }
 
+/// The listener of one of them.
+struct Ended(Arc<Several>, usize);
+
+impl Listen for Ended {
+    fn ended(self: Box<Self>, task: &TaskRef) {
+        self.0.ended(self.1, task);
+    }
+
+    fn behind(&self) -> Behind {
+        Behind::Several(self.0.clone())
+    }
+}
+
 /// The waiter's hold on them: its listeners go with it.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -136,8 +155,7 @@ impl Watch {
                 several.ended(number, task);
                 return CallbackId::default();
             }
-            let several = several.clone();
-            task.listen(Box::new(move |task| several.ended(number, task)))
+            task.listen(Box::new(Ended(several.clone(), number)))
         };
         let listeners = several.tasks.iter().enumerate().map(listen).collect();
         Watch { several, listeners }

@@ -26,7 +26,7 @@
 //!
 //! (1) Or it woke itself and is queued, which says the same to everybody else: not idle. (2) Or
 //! uncancel, to 0, before COMMITTED. (3) Or the end of the poll, if CANCEL is set by then.
-//! RUNNING and DONE are never both set. A cell without refs is free.
+//! RUNNING and DONE are never both set. A cell without refs is free: `references` counts them.
 //!
 //! The **short lock** guards the header's cold part, its waiter and, while the task is idle, its
 //! note. It is held for a few stores, never across foreign code. Polls wait for it, at both ends:
@@ -35,6 +35,9 @@
 
 use crate::sys::{AtomicU64, Ordering, Patience};
 use crate::task::answers::{Completed, End, Ending, Recorded, Request, Start, Wake};
+
+#[path = "references.rs"]
+mod references;
 
 const SCHEDULED: u64 = 1 << 0;
 const RUNNING: u64 = 1 << 1;
@@ -77,6 +80,11 @@ impl State {
     /// A task whose first poll is under way.
     pub(crate) fn running() -> Self {
         State(AtomicU64::new(Self::FRESH | RUNNING))
+    }
+
+    /// A task that nobody polls.
+    pub(crate) fn idle() -> Self {
+        State(AtomicU64::new(Self::FRESH))
     }
 
     const FRESH: u64 = HANDLE | (2 * REF);
@@ -203,11 +211,7 @@ impl State {
     ///
     /// `None`: a value, but a request came first: ask [`may_return`](State::may_return) again.
     pub(crate) fn complete(&self, ending: Ending, kept: bool) -> Option<Completed> {
-        let outcome = match ending {
-            Ending::Value => 0,
-            Ending::Failed => FAILED | UNSEEN,
-            Ending::Cancelled => CANCELLED,
-        };
+        let outcome = outcome(ending);
         let mut patience = Patience::new();
         loop {
             let answer = self.step(|now| {
@@ -233,6 +237,20 @@ impl State {
                 Err(()) => patience.wait(),
             }
         }
+    }
+
+    /// The lock is held over an idle task that nobody polls: it ends at once.
+    pub(crate) fn settle(&self, ending: Ending) -> Completed {
+        self.step(|now| {
+            debug_assert_eq!(now & (LOCKED | SCHEDULED | RUNNING | DONE), LOCKED);
+            let waiters = now & WAITER != 0;
+            let mut next = now & !(LOCKED | WAITER) | DONE | outcome(ending);
+            next |= if waiters { LOCKED } else { 0 };
+            if !waiters {
+                next -= REF;
+            }
+            (Some(next), Completed { waiters, release: waiters, free: next < REF })
+        })
     }
 
     // ---- cancellation ----------------------------------------------------------------------
@@ -456,38 +474,13 @@ impl State {
     pub(crate) fn is_unseen(&self) -> bool {
         self.load() & UNSEEN != 0
     }
+}
 
-    // ---- references ------------------------------------------------------------------------
-
-    pub(crate) fn add_ref(&self) {
-        let before = self.0.fetch_add(REF, Ordering::Relaxed);
-        if before >> 32 >= MOST_REFS {
-            std::process::abort();
-        }
-    }
-
-    /// Takes a reference to an unfinished task that is found by walking the cells.
-    pub(crate) fn try_ref(&self) -> bool {
-        self.step(|now| match now >= REF && now & DONE == 0 {
-            true => (Some(now + REF), true),
-            false => (None, false),
-        })
-    }
-
-    /// Releases a reference. True: it was the last, free the cell.
-    #[must_use]
-    pub(crate) fn release(&self) -> bool {
-        self.0.fetch_sub(REF, Ordering::AcqRel) >> 32 == 1
-    }
-
-    /// The handle of an unfinished task goes. `None`: the task is done, so the value is the
-    /// handle's to drop first. `Some(true)`: free the cell.
-    #[must_use]
-    pub(crate) fn drop_handle(&self) -> Option<bool> {
-        self.step(|now| match now & DONE {
-            0 => (Some((now & !HANDLE) - REF), Some(now >> 32 == 1)),
-            _ => (None, None),
-        })
+fn outcome(ending: Ending) -> u64 {
+    match ending {
+        Ending::Value => 0,
+        Ending::Failed => FAILED | UNSEEN,
+        Ending::Cancelled => CANCELLED,
     }
 }
 

@@ -24,6 +24,16 @@ pub(crate) fn belongs_to(waker: &Waker, header: NonNull<Header>) -> bool {
     waker.data() == header.as_ptr().cast_const().cast() && std::ptr::eq(waker.vtable(), &VTABLE)
 }
 
+/// The task that a waker wakes, if it is a task's own.
+pub(crate) fn task_of(waker: &Waker) -> Option<TaskRef> {
+    if !std::ptr::eq(waker.vtable(), &VTABLE) {
+        return None;
+    }
+    // SAFETY: a waker holds a reference, or, lent out by a poll, lives no longer than one.
+    let task = unsafe { reference(waker.data()) };
+    Some(TaskRef::clone(&task))
+}
+
 /// # Safety
 /// `data` is the header of a task to which the caller holds a reference.
 unsafe fn reference(data: *const ()) -> ManuallyDrop<TaskRef> {

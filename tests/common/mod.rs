@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub(crate) mod reports;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
