@@ -17,7 +17,7 @@ fn a_value_arrives() {
 }
 
 /// One sends, one looks once and goes away: the value is dropped, by exactly one of them. Breaks
-/// if the receiver, dropped in WAITING, sets GONE without taking its waker back.
+/// if the receiver, dropped in SENT, does not take the value.
 #[test]
 fn a_value_that_nobody_wants_is_dropped_once() {
     explore(|| {
