@@ -12,8 +12,8 @@ use crate::sys::Arc;
 /// A permit that comes back while others wait belongs to the first of them at that moment: the
 /// count stays at zero, and a newcomer stands behind (SEM-02, SEM-03). A waiter that goes away in
 /// the moment it was given a permit hands it on (SEM-04). What is free beyond that can be taken at
-/// once; asyncio lets nobody in until those who were given a permit have run. One who asks for several permits holds
-/// up those behind him until he has them all.
+/// once; asyncio lets nobody in until those who were given a permit have run. One who asks for
+/// several permits holds up those behind him until he has them all.
 ///
 /// # Examples
 ///
