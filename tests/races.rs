@@ -8,12 +8,12 @@ mod common;
 use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Poll, Waker};
 use std::thread;
 
 use common::{me, ms};
-use filch::{Runtime, catch_cancelled, spawn, timeout, yield_now};
+use filch::{Runtime, catch_cancelled, sleep, spawn, timeout, yield_now};
 use futures::channel::oneshot;
 
 const ROUNDS: u32 = if cfg!(miri) { 20 } else { 5_000 };
@@ -189,4 +189,33 @@ fn callback_registered_around_the_end_runs_once() {
         last.recv().unwrap();
         assert_eq!(calls.load(Ordering::Relaxed), expected, "round {round}");
     }
+}
+
+#[test]
+fn timeout_does_not_take_a_request_for_its_own() {
+    // TMO-05, TMO-06: what another thread asks for during a poll comes after what the poll begins,
+    // here a timeout that runs out before the poll is over.
+    let runtime = runtime();
+    let handle = runtime.handle();
+    let later = handle.clone();
+    let task = handle.spawn(async move {
+        let known = me();
+        thread::spawn(move || assert!(known.cancel())).join().unwrap();
+        let limited = timeout(ms(1), pending::<()>());
+        let hold_up = async {
+            let (tell, told) = mpsc::channel();
+            let teller = later.spawn(async move {
+                sleep(ms(5)).await;
+                tell.send(()).unwrap();
+            });
+            teller.detach();
+            told.recv().unwrap();
+            sleep(ms(100)).await;
+        };
+        let ended = catch_cancelled(async { Ok(futures::join!(limited, hold_up)) }).await;
+        assert!(ended.is_err(), "{ended:?}");
+        assert_eq!(me().cancelling(), 1);
+        Ok(())
+    });
+    task.wait().unwrap();
 }

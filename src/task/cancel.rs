@@ -22,12 +22,14 @@ use std::collections::BTreeSet;
 use crate::error::Message;
 use crate::sys::{Arc, Patience, thread};
 use crate::task::answers::{Recorded, Request, Wake};
+use crate::task::current;
 use crate::task::notes::{Key, Note};
 use crate::task::raw::TaskRef;
 use crate::task::several::Several;
 
 /// Asks `task` to end. False: it is done already, and nothing changes (CAN-01).
 pub(crate) fn request(task: &TaskRef, message: Option<Message>) -> bool {
+    current::with(|current| current.asks(task));
     Walk { message, members: None }.start(task)
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct Current {
     waker: Cell<Option<Identity>>,
     /// The task woke itself: the end of the poll queues it, and its state word is not told.
     woken: Cell<bool>,
+    /// The task asked itself to end.
+    asked: Cell<bool>,
     /// Jobs wait for the end of this poll.
     holds_jobs: Cell<bool>,
     depth: u32,
@@ -132,8 +134,8 @@ impl Current {
     pub(crate) fn new(task: NonNull<Header>) -> Self {
         let depth = with(|outer| outer.depth + 1).unwrap_or(0);
         let (scopes, scope) = (RefCell::default(), Cell::new(ROOT));
-        let (waker, woken, holds_jobs) = (Cell::new(None), Cell::new(false), Cell::new(false));
-        Current { task, scopes, scope, waker, woken, holds_jobs, depth }
+        let [woken, asked, holds_jobs] = [const { Cell::new(false) }; 3];
+        Current { task, scopes, scope, waker: Cell::new(None), woken, asked, holds_jobs, depth }
     }
 
     /// # Safety
@@ -241,6 +243,20 @@ impl Current {
             }
             self.learn_more();
         }
+    }
+
+    /// Somebody is asked to end in this poll; perhaps it is this task itself.
+    pub(super) fn asks(&self, task: &TaskRef) {
+        if self.is(task) {
+            self.asked.set(true);
+        }
+    }
+
+    /// As [`concern`](Current::concern), for a scope that begins: without what another thread asked
+    /// for meanwhile, which is delivered after this poll, as if it had come then.
+    pub(super) fn concern_at_entry(&self, parent: u32) -> u32 {
+        let meanwhile = !self.asked.get() && self.header().state.is_marked();
+        self.concern(parent).saturating_sub(u32::from(meanwhile))
     }
 
     /// A request from outside is owed to the leaves. True: the root is the leaf, and takes.

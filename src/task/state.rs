@@ -343,6 +343,11 @@ impl State {
         })
     }
 
+    /// A request waits for the next poll.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.load() & CANCEL != 0
+    }
+
     /// How many requests stand.
     pub(crate) fn requests(&self) -> u32 {
         count(self.load())

@@ -227,7 +227,7 @@ impl Scope {
     /// The scope is new to this task; one that was in another leaves that one, with its count.
     fn move_in(&mut self, current: &Current, parent: u32) {
         self.move_out();
-        self.at_entry = current.concern(parent);
+        self.at_entry = current.concern_at_entry(parent);
         let (fired, undelivered) = (self.fired, self.undelivered);
         if fired {
             current.header().state.count_one();
