@@ -255,7 +255,9 @@ impl Current {
     /// As [`concern`](Current::concern), for a scope that begins: without what another thread asked
     /// for meanwhile, which is delivered after this poll, as if it had come then.
     pub(super) fn concern_at_entry(&self, parent: u32) -> u32 {
-        let meanwhile = !self.asked.get() && self.header().state.is_marked();
+        let header = self.header();
+        let meanwhile =
+            header.state.is_marked() && !self.asked.get() && !header.home().schedule().is_single();
         self.concern(parent).saturating_sub(u32::from(meanwhile))
     }
 
