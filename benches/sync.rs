@@ -3,6 +3,8 @@
 //! All of them run on filch, on two workers, in the same process, round by round; only the library
 //! changes. Where a library has nothing of the kind, its column is empty.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -135,8 +137,16 @@ impl<const TASKS: usize> Work for EventOf<TASKS> {
                 let (event, countdown) = (event.clone(), countdown.clone());
                 let waiting = waiting.clone();
                 Runtime::detach(async move {
-                    let joined = || _ = waiting.fetch_add(1, Ordering::Release);
-                    K::wait(&event, joined).await;
+                    let mut joined = Some(|| waiting.fetch_add(1, Ordering::Release));
+                    let mut wait = pin!(K::wait(&event));
+                    poll_fn(|cx| {
+                        let polled = wait.as_mut().poll(cx);
+                        if let Some(joined) = joined.take() {
+                            joined();
+                        }
+                        polled
+                    })
+                    .await;
                     countdown.arrive();
                 });
             }

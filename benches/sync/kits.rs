@@ -29,8 +29,8 @@ pub(crate) trait Kit: Sized + 'static {
         F: Future<Output = ()> + Send;
 
     fn event() -> Self::Event;
-    /// Waits until it is set; `joined` is called once nothing can be missed any more.
-    fn wait(event: &Self::Event, joined: impl FnOnce() + Send) -> impl Future<Output = ()> + Send;
+    /// Waits until it is set; from the first poll on nothing is missed.
+    fn wait(event: &Self::Event) -> impl Future<Output = ()> + Send;
     fn set(event: &Self::Event);
 
     /// A queue with room for so many, or for any number, and so many getters.
@@ -83,14 +83,8 @@ impl Kit for Filch {
         filch::sync::Event::new()
     }
 
-    async fn wait(event: &Self::Event, joined: impl FnOnce() + Send) {
-        let mut wait = std::pin::pin!(event.wait());
-        if futures::poll!(wait.as_mut()).is_pending() {
-            joined();
-            wait.await;
-        } else {
-            joined();
-        }
+    async fn wait(event: &Self::Event) {
+        event.wait().await;
     }
 
     fn set(event: &Self::Event) {
@@ -171,11 +165,8 @@ impl Kit for Tokio {
         tokio::sync::Notify::new()
     }
 
-    async fn wait(event: &Self::Event, joined: impl FnOnce() + Send) {
-        let mut wait = std::pin::pin!(event.notified());
-        wait.as_mut().enable();
-        joined();
-        wait.await;
+    async fn wait(event: &Self::Event) {
+        event.notified().await;
     }
 
     fn set(event: &Self::Event) {
@@ -283,10 +274,8 @@ impl Kit for Async {
         event_listener::Event::new()
     }
 
-    async fn wait(event: &Self::Event, joined: impl FnOnce() + Send) {
-        let listener = event.listen();
-        joined();
-        listener.await;
+    async fn wait(event: &Self::Event) {
+        event.listen().await;
     }
 
     fn set(event: &Self::Event) {
