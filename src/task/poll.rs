@@ -117,12 +117,13 @@ fn poll_once(raw: NonNull<Header>, start: Start) {
     // SAFETY: the task is RUNNING for this thread, so the runtime's reference is there.
     let header = unsafe { raw.as_ref() };
     probe::polled(header.id());
-    let verdict = {
+    let verdict;
+    {
         let mut current = Current::new(raw);
         header.take_scopes(current.scopes_mut(), start.passed);
         // SAFETY: the guard is dropped two lines on, while `current` is still in its place.
         let entered = unsafe { current.enter() };
-        let verdict = poll_scoped(raw, &current, start);
+        verdict = poll_scoped(raw, &current, start);
         drop(entered);
         if current.holds_jobs() {
             jobs::run_held();
@@ -130,8 +131,7 @@ fn poll_once(raw: NonNull<Header>, start: Start) {
         if matches!(verdict, Verdict::Pending) {
             return suspend(raw, &mut current);
         }
-        verdict
-    };
+    }
     match verdict {
         Verdict::Pending => unreachable!("it sleeps, or has been queued"),
         Verdict::Value => complete(raw, Ending::Value, None),
@@ -173,10 +173,15 @@ fn poll_scoped(raw: NonNull<Header>, current: &Current, start: Start) -> Verdict
         Err(payload) => panicked(header, payload),
         Ok(polled) => current.judge(polled),
     };
-    if !matches!(verdict, Verdict::Pending | Verdict::Value) {
-        clear_contained(raw, "an unwound task");
+    match verdict {
+        // Made anew: to move what has just been written in parts takes longer than all the rest.
+        Verdict::Pending => Verdict::Pending,
+        Verdict::Value => Verdict::Value,
+        other => {
+            clear_contained(raw, "an unwound task");
+            other
+        }
     }
-    verdict
 }
 
 /// Polls in debug mode, which tells if it takes long.
