@@ -35,11 +35,9 @@ fn main() -> ExitCode {
     };
     let result =
         limit::allow_descriptors(options.descriptors()).and_then(|()| match options.role {
-            Role::Listen(address) => filch::run(listen(address)),
-            Role::Connect(address) => {
-                filch::run(Load::new(address, &options).run(Stop::on_signal()?))
-            }
-            Role::Both => filch::run(both(options)),
+            Role::Listen(address) => run(listen(address)),
+            Role::Connect(address) => run(Load::new(address, &options).run(Stop::on_signal()?)),
+            Role::Both => run(both(options)),
         });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -48,6 +46,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs the program. `filch::run` would take Ctrl-C for itself; here it is for `Stop`.
+fn run(program: impl Future<Output = filch::Result<()>>) -> filch::Result<()> {
+    filch::Runtime::new()?.block_on(program)
 }
 
 /// Serves until a signal comes.
