@@ -294,7 +294,7 @@ impl Table {
     }
 
     fn row<W: Work>(&self) {
-        if !self.options.wants(&W::name()) {
+        if !self.options.wants("", &W::name()) {
             return;
         }
         let mut samples: [Vec<Sample>; 3] = Default::default();

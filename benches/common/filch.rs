@@ -10,10 +10,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use filch::net::{TcpListener, TcpStream};
-use filch::{Runtime, Task};
+use filch::time::Instant;
+use filch::{Handle, Runtime, Task};
 use pin_project_lite::pin_project;
 
-use super::Engine;
+use super::{Engine, Server};
 
 pub(crate) struct Filch(Runtime);
 
@@ -48,8 +49,6 @@ impl Engine for Filch {
     const NAME: &'static str = "filch";
     type Task<T: Send + 'static> = Task<T>;
     type Ending = Ending;
-    type Listener = TcpListener;
-    type Stream = TcpStream;
 
     fn start(workers: usize) -> Self {
         Self(Runtime::builder().workers(workers).build().expect("filch starts"))
@@ -68,6 +67,13 @@ impl Engine for Filch {
         F: Future<Output: Send> + Send + 'static,
     {
         filch::spawn(Fine { inner: future })
+    }
+
+    fn spawn_eager<F>(future: F) -> Task<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        filch::spawn_eager(Fine { inner: future })
     }
 
     fn detach<F>(future: F)
@@ -99,6 +105,75 @@ impl Engine for Filch {
         F: Future<Output = ()> + Send,
     {
         filch::timeout(limit, future).await.is_ok()
+    }
+
+    async fn group<F>(count: usize, child: fn(usize) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let children = filch::task_group(async |group| {
+            for number in 0..count {
+                group.spawn(child(number));
+            }
+            Ok(())
+        });
+        children.await.expect("the children end well");
+    }
+}
+
+impl Server for Filch {
+    type Handle = Handle;
+    type Tidy = Task<()>;
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+
+    fn handle() -> Handle {
+        Handle::current()
+    }
+
+    fn detach_on<F>(handle: &Handle, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        drop(handle.spawn(future));
+    }
+
+    fn spawn_tidy<F, C>(work: F, clean_up: C) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+        C: Future<Output = ()> + Send + 'static,
+    {
+        filch::spawn(async move {
+            if let Err(cancelled) = filch::catch_cancelled(work).await {
+                clean_up.await;
+                cancelled.raise().await;
+            }
+        })
+    }
+
+    fn stop(task: Task<()>) -> impl Future<Output = ()> + Send + 'static {
+        Self::cancel(task)
+    }
+
+    async fn guarded_yields(times: usize) {
+        for _ in 0..times {
+            filch::catch_cancelled(filch::yield_now()).await.expect("nobody cancels");
+        }
+    }
+
+    async fn put_off(limit: Duration, times: usize) {
+        let work = filch::timeout_scope(limit, async |deadline| {
+            for _ in 0..times {
+                deadline.reschedule(Instant::now() + limit)?;
+                filch::yield_now().await;
+            }
+            Ok(())
+        });
+        work.await.expect("there is time");
+    }
+
+    async fn to_thread() {
+        filch::to_thread(|| ()).await.expect("nothing cannot fail");
     }
 
     async fn listen() -> io::Result<(TcpListener, SocketAddr)> {

@@ -2,49 +2,59 @@
 
 use std::process::exit;
 
-const USAGE: &str = "usage: [ROW] [--rounds N] [--quick] [--patient] [--engine filch|tokio|smol]
-  ROW        only rows whose name contains this
+const USAGE: &str = "usage: [ROW..] [--rounds N] [--quick] [--patient] [--engine NAME] [--save]
+  ROW        only rows, or groups of rows, whose name contains one of these
   --rounds   how often each runtime runs a row (7)
   --quick    small sizes and one round, to see that it works
   --patient  before a round, wait until two cores are free, a minute at most
-  --engine   run one runtime alone, under a profiler for instance";
+  --engine   run one column alone, under a profiler for instance: filch, tokio, smol, honest, plain
+  --save     write data and chart to docs, too";
 
 /// What the command line asks for.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    pub(crate) row: String,
+    pub(crate) rows: Vec<String>,
     pub(crate) rounds: usize,
     pub(crate) quick: bool,
     pub(crate) patient: bool,
     pub(crate) engine: Option<String>,
+    pub(crate) save: bool,
 }
 
 impl Options {
     /// Reads the command line; on nonsense prints the usage and exits.
     pub(crate) fn read() -> Self {
-        let mut options =
-            Self { row: String::new(), rounds: 7, quick: false, patient: false, engine: None };
+        let mut options = Self {
+            rows: Vec::new(),
+            rounds: 7,
+            quick: false,
+            patient: false,
+            engine: None,
+            save: false,
+        };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--bench" => {}
                 "--quick" => (options.quick, options.rounds) = (true, 1),
                 "--patient" => options.patient = true,
+                "--save" => options.save = true,
                 "--rounds" => options.rounds = rounds(words.next()),
                 "--engine" => options.engine = Some(words.next().unwrap_or_else(|| usage())),
-                name if !name.starts_with('-') => options.row = name.to_owned(),
+                name if !name.starts_with('-') => options.rows.push(name.to_owned()),
                 _ => usage(),
             }
         }
         options
     }
 
-    /// Whether the row was asked for.
-    pub(crate) fn wants(&self, row: &str) -> bool {
-        row.contains(&self.row)
+    /// Whether the row was asked for, by its own name or its group's.
+    pub(crate) fn wants(&self, group: &str, row: &str) -> bool {
+        let named = |part: &String| row.contains(part) || group.contains(part);
+        self.rows.is_empty() || self.rows.iter().any(named)
     }
 
-    /// Whether the runtime was asked for.
+    /// Whether the column was asked for.
     pub(crate) fn runs(&self, engine: &str) -> bool {
         self.engine.as_deref().is_none_or(|only| only == engine)
     }

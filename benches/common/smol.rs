@@ -11,11 +11,12 @@ use std::sync::Once;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use futures::channel::oneshot;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::{TcpListener, TcpStream};
 use smol::{Executor, Task, Timer, future};
 
-use super::Engine;
+use super::{Engine, Server};
 
 static EXECUTOR: Executor<'static> = Executor::new();
 
@@ -41,8 +42,6 @@ impl Engine for Smol {
     const NAME: &'static str = "smol";
     type Task<T: Send + 'static> = Task<T>;
     type Ending = Ending;
-    type Listener = TcpListener;
-    type Stream = TcpStream;
 
     fn start(workers: usize) -> Self {
         static STARTED: Once = Once::new();
@@ -107,6 +106,84 @@ impl Engine for Smol {
             false
         };
         future::or(ends, expires).await
+    }
+
+    async fn group<F>(count: usize, child: fn(usize) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let tasks: Vec<Task<()>> = (0..count).map(|number| EXECUTOR.spawn(child(number))).collect();
+        for task in tasks {
+            task.await;
+        }
+    }
+}
+
+/// A cancelled task cannot await: what cleans up has to be told by a message.
+impl Server for Smol {
+    type Handle = ();
+    type Tidy = (oneshot::Sender<()>, Task<()>);
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+
+    fn handle() {}
+
+    fn detach_on<F>((): &(), future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        EXECUTOR.spawn(future).detach();
+    }
+
+    fn spawn_tidy<F, C>(work: F, clean_up: C) -> Self::Tidy
+    where
+        F: Future<Output = ()> + Send + 'static,
+        C: Future<Output = ()> + Send + 'static,
+    {
+        let (stop, stopped) = oneshot::channel();
+        let told = async { stopped.await.is_ok() };
+        let done = async {
+            work.await;
+            false
+        };
+        let task = EXECUTOR.spawn(async move {
+            if future::or(told, done).await {
+                clean_up.await;
+            }
+        });
+        (stop, task)
+    }
+
+    fn stop((stop, task): Self::Tidy) -> impl Future<Output = ()> + Send + 'static {
+        stop.send(()).expect("the task is not over");
+        task
+    }
+
+    async fn guarded_yields(times: usize) {
+        let (_stop, mut stopped) = oneshot::channel::<()>();
+        for _ in 0..times {
+            let told = async {
+                let _ = (&mut stopped).await;
+                panic!("nobody cancels");
+            };
+            future::or(told, future::yield_now()).await;
+        }
+    }
+
+    async fn put_off(limit: Duration, times: usize) {
+        let mut deadline = Timer::after(limit);
+        for _ in 0..times {
+            deadline.set_after(limit);
+            let late = async {
+                (&mut deadline).await;
+                panic!("there is time");
+            };
+            future::or(future::yield_now(), late).await;
+        }
+    }
+
+    async fn to_thread() {
+        smol::unblock(|| ()).await;
     }
 
     async fn listen() -> io::Result<(TcpListener, SocketAddr)> {

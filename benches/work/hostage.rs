@@ -5,10 +5,7 @@
 //! have run to the moment it does; with several, the last one counts. Nobody needs to wait:
 //! the second worker has nothing to do.
 
-#![allow(dead_code)]
-
 use std::future::Future;
-use std::hint::spin_loop;
 use std::io::Write;
 use std::net::TcpStream;
 use std::sync::mpsc as plain;
@@ -20,17 +17,12 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 
-use crate::common::{Engine, Filch, Options, Smol, Tokio, WORKERS};
-
-mod common;
-
-fn main() {
-    rows(&Options::read());
-}
+use crate::common::{Sample, Server};
+use crate::work::waking::compute;
 
 /// How the worker is held.
 #[derive(Debug, Clone, Copy)]
-enum Hold {
+pub(crate) enum Hold {
     Compute,
     Block,
 }
@@ -40,90 +32,36 @@ impl Hold {
         let time = Duration::from_millis(20);
         match self {
             Hold::Block => thread::sleep(time),
-            Hold::Compute => {
-                let until = Instant::now() + time;
-                while Instant::now() < until {
-                    spin_loop();
-                }
-            }
+            Hold::Compute => compute(time),
         }
     }
 }
 
 /// Who is made to wait.
 #[derive(Debug, Clone, Copy)]
-enum Victim {
+pub(crate) enum Victim {
     Spawned(usize),
     Timer,
     Socket,
 }
 
-const CASES: [(&str, Victim); 4] = [
-    ("hostage_spawn_1", Victim::Spawned(1)),
-    ("hostage_spawn_8", Victim::Spawned(8)),
-    ("hostage_timer", Victim::Timer),
-    ("hostage_socket", Victim::Socket),
-];
-
-/// Prints a table of its own: delays, not costs.
-pub(crate) fn rows(options: &Options) {
-    if !CASES.iter().any(|(name, _)| options.wants(name)) {
-        return;
-    }
-    println!("delay of others behind a held worker, us: worst (median) of the trials");
-    println!("{:<24} {:>18} {:>18} {:>18}", "case", Filch::NAME, Tokio::NAME, Smol::NAME);
-    let trials = if options.quick { 2 } else { 6 * options.rounds };
-    for (name, victim) in CASES {
-        for hold in [Hold::Compute, Hold::Block] {
-            if options.wants(name) {
-                case(options, name, victim, hold, trials);
-            }
-        }
-    }
-}
-
-fn case(options: &Options, name: &str, victim: Victim, hold: Hold, trials: usize) {
-    let mut runs = [
-        run::<Filch>(options, victim, hold),
-        run::<Tokio>(options, victim, hold),
-        run::<Smol>(options, victim, hold),
-    ];
-    let mut delays: [Vec<Duration>; 3] = Default::default();
+/// The delays of so many trials.
+pub(crate) async fn hostage<E: Server>(victim: Victim, hold: Hold, trials: usize) -> Sample {
+    let mut delays = Vec::with_capacity(trials);
     for _ in 0..trials {
-        for (run, delays) in runs.iter_mut().zip(&mut delays) {
-            delays.extend(run.as_mut().map(|run| run()));
-        }
+        delays.push(match victim {
+            Victim::Spawned(count) => spawned::<E>(count, hold).await,
+            Victim::Timer => timer::<E>(hold).await,
+            Victim::Socket => socket::<E>(hold).await,
+        });
     }
-    let [filch, tokio, smol] = delays.map(|mut delays| {
-        delays.sort();
-        let median = delays.get(delays.len() / 2)?;
-        Some(format!("{} ({})", delays.last()?.as_micros(), median.as_micros()))
-    });
-    let text = |cell: Option<String>| cell.unwrap_or_else(|| "-".to_owned());
-    let name = format!("{name}_{hold:?}").to_lowercase();
-    println!("{name:<24} {:>18} {:>18} {:>18}", text(filch), text(tokio), text(smol));
-}
-
-fn run<E: Engine>(
-    options: &Options,
-    victim: Victim,
-    hold: Hold,
-) -> Option<Box<dyn FnMut() -> Duration>> {
-    if !options.runs(E::NAME) {
-        return None;
-    }
-    let engine = E::start(WORKERS);
-    Some(Box::new(move || match victim {
-        Victim::Spawned(count) => engine.block_on(spawned::<E>(count, hold)),
-        Victim::Timer => engine.block_on(timer::<E>(hold)),
-        Victim::Socket => engine.block_on(socket::<E>(hold)),
-    }))
+    Sample::of_delays(delays)
 }
 
 /// Long enough for every worker to have parked.
 const CALM: Duration = Duration::from_millis(3);
 
-async fn spawned<E: Engine>(count: usize, hold: Hold) -> Duration {
+async fn spawned<E: Server>(count: usize, hold: Hold) -> Duration {
     E::sleep(CALM).await;
     let (sender, receiver) = mpsc::unbounded();
     let holder = E::spawn(async move {
@@ -141,7 +79,7 @@ async fn spawned<E: Engine>(count: usize, hold: Hold) -> Duration {
 }
 
 /// The timer belongs to the holder's worker, the task that waits for it to nobody.
-async fn timer<E: Engine>(hold: Hold) -> Duration {
+async fn timer<E: Server>(hold: Hold) -> Duration {
     let (fire, fired) = oneshot::channel();
     let (tell, told) = oneshot::channel();
     let waiter = E::spawn(async move {
@@ -174,7 +112,7 @@ impl Wake for Relay {
 }
 
 /// The reader registers its socket on the worker that is held next.
-async fn socket<E: Engine>(hold: Hold) -> Duration {
+async fn socket<E: Server>(hold: Hold) -> Duration {
     let (listener, address) = E::listen().await.unwrap();
     let mut peer = TcpStream::connect(address).unwrap();
     let mut stream = E::accept(&listener).await.unwrap();
