@@ -1,0 +1,144 @@
+//! How many instructions does an operation take? A gate that noise cannot trip.
+//!
+//! `cargo bench --bench counts` starts itself under valgrind's callgrind, with one worker, once
+//! with some operations and once with twice as many: the difference is what an operation takes,
+//! without the start and the end of the program, over all threads, outside the kernel. A row that
+//! takes more than `expected.tsv` says, by more than the tolerance, ends the run with 1.
+//!
+//! `--bless` writes what was counted as what is expected; `--engine tokio` counts another runtime,
+//! which is expected to do nothing; a word picks rows. What callgrind wrote stays in
+//! `target/callgrind`, for `callgrind_annotate`.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../work/mod.rs"]
+mod work;
+
+mod rows;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, exit};
+
+use rows::ROWS;
+
+/// By how much a count may exceed what is expected: compilers differ.
+const TOLERANCE: f64 = 0.03;
+
+const USAGE: &str = "usage: [ROW] [--bless] [--engine filch|tokio|smol]";
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if let ["--run", engine, row, operations] = words[..] {
+        return rows::run(engine, row, operations.parse().expect("a number of operations"));
+    }
+    let mut options = Options { row: "", bless: false, engine: "filch" };
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        match word {
+            "--bless" => options.bless = true,
+            "--engine" => options.engine = words.next().unwrap_or_else(|| usage()),
+            row if !row.starts_with('-') => options.row = row,
+            _ => usage(),
+        }
+    }
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        println!("no valgrind: nothing is counted");
+        return;
+    }
+    let counts = count_all(&options);
+    if options.engine == "filch" && !compare(&counts, options.bless) {
+        exit(1);
+    }
+}
+
+fn usage() -> ! {
+    eprintln!("{USAGE}");
+    exit(2)
+}
+
+struct Options<'a> {
+    row: &'a str,
+    bless: bool,
+    engine: &'a str,
+}
+
+fn count_all(options: &Options<'_>) -> BTreeMap<&'static str, f64> {
+    let mut counts = BTreeMap::new();
+    for (row, operations) in ROWS.iter().filter(|(row, _)| row.contains(options.row)) {
+        let total = |operations: usize| count(options.engine, row, operations);
+        let (once, twice) = (total(*operations), total(2 * operations));
+        let each = (twice - once) / *operations as f64;
+        println!("{row:<20} {each:>10.1} instructions of {}", options.engine);
+        counts.insert(*row, each);
+    }
+    counts
+}
+
+/// All instructions of one run.
+fn count(engine: &str, row: &str, operations: usize) -> f64 {
+    let folder = root().join("target/callgrind");
+    fs::create_dir_all(&folder).expect("the folder can be made");
+    let file = folder.join(format!("{engine}_{row}_{operations}.out"));
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--collect-systime=no"])
+        .arg(format!("--callgrind-out-file={}", file.display()))
+        .arg(std::env::current_exe().expect("this program has a name"))
+        .args(["--run", engine, row, &operations.to_string()])
+        .output()
+        .expect("valgrind starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let collected = said.lines().find_map(|line| line.split_once("Collected :"));
+    let total = collected.and_then(|(_, total)| total.trim().parse().ok());
+    match total {
+        Some(total) if output.status.success() => total,
+        _ => panic!("{row} cannot be counted: {said}"),
+    }
+}
+
+/// Says what differs from what is expected; false if something takes too many.
+fn compare(counts: &BTreeMap<&'static str, f64>, bless: bool) -> bool {
+    let path = root().join("benches/counts/expected.tsv");
+    let mut expected = read(&path);
+    let mut good = true;
+    for (row, count) in counts {
+        let Some(before) = expected.get(*row).filter(|_| !bless) else {
+            expected.insert((*row).to_owned(), count.round());
+            continue;
+        };
+        let change = count / before - 1.0;
+        if change > TOLERANCE {
+            good = false;
+            println!(
+                "{row} takes {:.1} % more than the {before} that are expected",
+                100.0 * change
+            );
+        } else if change < -TOLERANCE {
+            println!("{row} takes {:.1} % less than expected: --bless it", -100.0 * change);
+        }
+    }
+    if bless {
+        let mut text = String::new();
+        for (row, count) in &expected {
+            writeln!(text, "{row}\t{count}").unwrap();
+        }
+        fs::write(&path, text).expect("the file can be written");
+    }
+    good
+}
+
+fn read(path: &Path) -> BTreeMap<String, f64> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let line = |line: &str| {
+        let (row, count) = line.split_once('\t')?;
+        Some((row.to_owned(), count.parse().ok()?))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
