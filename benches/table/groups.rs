@@ -60,6 +60,7 @@ fn wake_ups(table: &mut Table) {
     row!(table, Cost, "wake_crowd_1000", waking::wake_crowd(1_000, s.pick(50, 2))[Honest]);
     let time = Duration::from_millis(s.pick(200, 20) as u64);
     row!(table, Cpu, "idle_cpu_per_ms", waking::idle_cpu(time));
+    row!(table, Cpu, "tick_cpu", waking::tick_cpu(s.pick(20, 4)));
     row!(table, Cpu, "light_load_cpu", io::light_load(s.pick(1_000, 20)));
 }
 

@@ -1,8 +1,8 @@
 //! What does everything cost, beside tokio, smol, and what cannot be beaten?
 //!
 //! `cargo bench --bench table` prints one table and writes it to `target/table.tsv` and, as a
-//! chart, to `target/table.svg`; with `--save` to `docs` as well. Words after `--` pick rows or
-//! groups of rows by name; see `--help` for the rest.
+//! chart, to `target/table.svg`; with `--save` to `docs` as well, and into the pages that have a
+//! place for it. Words after `--` pick rows or groups of rows by name; see `--help` for the rest.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -13,6 +13,7 @@ mod work;
 
 mod chart;
 mod groups;
+mod markdown;
 mod memory;
 mod print;
 mod rows;
@@ -33,6 +34,9 @@ fn main() {
     write(&root.join("target"), &table);
     if table.options.save {
         write(&root.join("docs"), &table);
+        for page in ["docs/performance.md", "README.md"] {
+            markdown::fill(&root.join(page), &table.lines, table.options.rounds);
+        }
     }
 }
 

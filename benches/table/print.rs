@@ -144,7 +144,7 @@ pub(crate) fn tsv(lines: &[Line]) -> String {
     text
 }
 
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value {
         _ if value.is_nan() => "-".to_owned(),
         _ if value < 99.5 => format!("{value:.1}"),
@@ -152,11 +152,11 @@ fn number(value: f64) -> String {
     }
 }
 
-fn times(ratio: &Option<Ratio>) -> String {
+pub(crate) fn times(ratio: &Option<Ratio>) -> String {
     ratio.as_ref().map_or_else(|| "-".to_owned(), |ratio| format!("{:.2}", ratio.median))
 }
 
-fn likely(ratio: &Option<Ratio>) -> String {
+pub(crate) fn likely(ratio: &Option<Ratio>) -> String {
     ratio.as_ref().map_or_else(
         || "-".to_owned(),
         |Ratio { median, likely }| format!("{median:.2} ({:.2}-{:.2})", likely.start, likely.end),

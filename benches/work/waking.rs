@@ -100,20 +100,33 @@ pub(crate) async fn wake_crowd<E: Engine>(waiters: usize, times: usize) -> Sampl
 
 /// CPU time of a runtime with nothing to do, in nanoseconds of every millisecond.
 ///
-/// A hundred tasks sleep for an hour, one listens.
+/// A hundred tasks sleep for an hour, one listens; a plain thread looks at the clock.
 pub(crate) async fn idle_cpu<E: Server>(time: Duration) -> Sample {
     let (listener, _) = E::listen().await.unwrap();
     let mut tasks: Vec<E::Task<()>> =
         (0..100).map(|_| E::spawn(E::sleep(Duration::from_secs(3_600)))).collect();
     tasks.push(E::spawn(async move { drop(E::accept(&listener).await) }));
-    // Whoever spins before it sleeps has its time.
-    E::sleep(Duration::from_millis(20)).await;
-    let watch = Watch::start();
-    E::sleep(time).await;
-    let used = watch.stop(1).cpu / (time.as_nanos() as f64 / 1e6);
+    let (tell, told) = oneshot::channel();
+    thread::spawn(move || {
+        // Whoever looks around before it rests has its time.
+        thread::sleep(Duration::from_millis(50));
+        let watch = Watch::start();
+        thread::sleep(time);
+        tell.send(watch.stop(1).cpu / (time.as_nanos() as f64 / 1e6)).unwrap();
+    });
+    let used = told.await.unwrap();
     let endings: Vec<E::Ending> = tasks.into_iter().map(E::cancel).collect();
     for ending in endings {
         ending.await;
     }
     Sample::of(used)
+}
+
+/// CPU time of a sleep of 5 ms, from one to the next, with nothing else to do.
+pub(crate) async fn tick_cpu<E: Engine>(ticks: usize) -> Sample {
+    let watch = Watch::start();
+    for _ in 0..ticks {
+        E::sleep(Duration::from_millis(5)).await;
+    }
+    Sample::of(watch.stop(ticks).cpu)
 }
