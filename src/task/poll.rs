@@ -13,7 +13,6 @@ use crate::task::answers::{Completed, End, Ending, Start};
 use crate::task::current::{Current, Verdict};
 use crate::task::raw::{Header, TaskRef, clear_contained, free};
 use crate::task::report::{Report, Stopwatch};
-use crate::task::scopes::Scopes;
 use crate::task::{Why, cancel, hooks, jobs, waker};
 
 /// The right to poll a scheduled task once. The runtime's reference keeps the task alive.
@@ -105,7 +104,7 @@ pub(super) fn kill_running(raw: NonNull<Header>) {
     // SAFETY: the task is RUNNING, so the runtime's reference is there.
     let header = unsafe { raw.as_ref() };
     header.report_destroyed();
-    let mut scopes = Scopes::default();
+    let mut scopes = None;
     header.take_scopes(&mut scopes, false);
     drop(scopes);
     clear_contained(raw, "the future of a task that was ended by force");
@@ -144,23 +143,15 @@ fn poll_once(raw: NonNull<Header>, start: Start) {
 }
 
 /// The poll itself, between what comes before and after it in the root scope.
+#[inline]
 fn poll_scoped(raw: NonNull<Header>, current: &Current, start: Start) -> Verdict {
+    if (start.news || start.message || start.armed)
+        && let Some(verdict) = hear(raw, current, start)
+    {
+        return verdict;
+    }
     // SAFETY: as in `poll_once`.
     let header = unsafe { raw.as_ref() };
-    if start.news || start.message {
-        header.state.lock();
-        let (news, message) = header.with_cold(|cold, _| {
-            let message = if start.armed { cold.message.take() } else { None };
-            (std::mem::take(&mut cold.news), message)
-        });
-        header.state.unlock_no_news();
-        current.learn(news);
-        current.says(message);
-    }
-    if start.armed && current.arm(start.here) {
-        clear_contained(raw, "an unwound task");
-        return current.cancelled();
-    }
     let waker = waker::borrowed(raw);
     let mut context = Context::from_waker(&waker);
     // SAFETY: the task is RUNNING for this thread.
@@ -184,6 +175,28 @@ fn poll_scoped(raw: NonNull<Header>, current: &Current, start: Start) -> Verdict
     }
 }
 
+/// What was asked of the task, and of its scopes, since its last poll. It ends if the root takes.
+#[cold]
+fn hear(raw: NonNull<Header>, current: &Current, start: Start) -> Option<Verdict> {
+    // SAFETY: as in `poll_once`.
+    let header = unsafe { raw.as_ref() };
+    if start.news || start.message {
+        header.state.lock();
+        let (news, message) = header.with_cold(|cold, _| {
+            let message = if start.armed { cold.message.take() } else { None };
+            (std::mem::take(&mut cold.news), message)
+        });
+        header.state.unlock_no_news();
+        current.learn(news);
+        current.says(message);
+    }
+    if !start.armed || !current.arm(start.here) {
+        return None;
+    }
+    clear_contained(raw, "an unwound task");
+    Some(current.cancelled())
+}
+
 /// Polls in debug mode, which tells if it takes long.
 #[cold]
 fn watched<R>(
@@ -196,6 +209,7 @@ fn watched<R>(
     polled
 }
 
+#[cold]
 fn panicked(header: &Header, payload: Box<dyn Any + Send>) -> Verdict {
     let error = Error::panic(payload);
     probe::panicked(header.id(), header.location(), &error);
