@@ -198,6 +198,12 @@ impl Current {
         change(self.scopes.borrow_mut().get_or_insert_default())
     }
 
+    /// There is something to say of the scopes.
+    #[inline]
+    pub(super) fn has_scopes(&self) -> bool {
+        self.scopes.borrow().is_some()
+    }
+
     pub(crate) fn scope(&self) -> u32 {
         self.scope.get()
     }
@@ -320,18 +326,7 @@ impl Current {
     }
 
     /// The root was polled: what does the task come to?
-    #[inline]
     pub(crate) fn judge(&self, polled: Poll<Result<()>>) -> Verdict {
-        match polled {
-            // Most polls have to do with no scope and no request.
-            Poll::Pending if self.scopes.borrow().is_none() => Verdict::Pending,
-            Poll::Ready(Ok(())) if self.scopes.borrow().is_none() => Verdict::Value,
-            polled => self.judge_scopes(polled),
-        }
-    }
-
-    #[inline(never)]
-    fn judge_scopes(&self, polled: Poll<Result<()>>) -> Verdict {
         let mut owed = false;
         if !self.scopes(|scopes| scopes.is_plain()) {
             let remains = self.scopes(|scopes| scopes.settle(ROOT));
