@@ -52,7 +52,8 @@ impl Svg {
         };
         writeln!(
             self.text,
-            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"#222222\">{text}</text>"
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"#222222\">\
+             {text}</text>"
         )
         .unwrap();
     }

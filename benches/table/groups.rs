@@ -43,7 +43,8 @@ fn tasks_and_turns(table: &mut Table) {
     let times = s.pick(50, 1);
     row!(table, Cost, "ping_pong", tasks::ping_pong(times) [Honest] plain plain::ping_pong(times));
     let laps = s.pick(200, 3);
-    row!(table, Cost, "ring_1000", tasks::ring(1_000, laps) [Honest] plain plain::ring(1_000, laps));
+    row!(table, Cost, "ring_1000", tasks::ring(1_000, laps) [Honest]
+        plain plain::ring(1_000, laps));
     row!(table, Cost, "spawn_eager", tasks::spawn_eager(count) [Honest]
         plain plain::one_by_one(count));
     let groups = s.pick(1_000, 10);
