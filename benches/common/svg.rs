@@ -40,7 +40,7 @@ impl Svg {
     }
 
     pub(crate) fn dot(&mut self, (x, y): (f64, f64), color: &str) {
-        writeln!(self.text, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{color}\"/>")
+        writeln!(self.text, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{color}\"/>")
             .unwrap();
     }
 

@@ -1,7 +1,7 @@
 //! The honest floor's timers: a slot and a heap entry each, nothing shared.
 //!
-//! Dropping a timer frees its slot; the heap entry stays until its time and finds that the slot
-//! belongs to somebody else.
+//! Dropping a timer frees its slot; the heap entry stays and finds, when it comes to the top, that
+//! the slot belongs to somebody else. With the last timer all entries go.
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -77,6 +77,9 @@ impl Timers {
             return None;
         }
         self.free.push(slot);
+        if self.free.len() == self.slots.len() {
+            self.heap.clear();
+        }
         std::mem::take(&mut self.slots[slot]).1
     }
 }

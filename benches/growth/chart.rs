@@ -1,7 +1,20 @@
 //! Panels side by side: what an operation costs over what grows, both on scales of powers.
 
 use crate::common::svg::{Anchor, Svg};
-use crate::measure::{Curve, Line};
+use crate::measure::{Curve, Line, Point};
+
+/// What is drawn upward, and what it is called.
+#[derive(Clone, Copy)]
+pub(crate) struct Value {
+    pub(crate) name: &'static str,
+    pub(crate) of: fn(&Point) -> f64,
+}
+
+pub(crate) const CPU: Value = Value { name: "ns of CPU", of: |point| point.cpu };
+
+/// Never is drawn as one in a hundred thousand: such a scale has no zero.
+pub(crate) const SLEEPS: Value =
+    Value { name: "sleeps per 1,000", of: |point| (1_000.0 * point.sleeps).max(0.01) };
 
 const PANEL: f64 = 270.0;
 const LEFT: f64 = 46.0;
@@ -18,10 +31,10 @@ fn color(engine: &str) -> &'static str {
 }
 
 /// A panel for each curve.
-pub(crate) fn panels(curves: &[&Curve]) -> String {
+pub(crate) fn panels(curves: &[&Curve], value: Value) -> String {
     let mut svg = Svg::new(PANEL * curves.len() as f64, TOP + HEIGHT + 44.0);
     for (number, curve) in curves.iter().enumerate() {
-        Panel::new(curve, PANEL * number as f64).draw(&mut svg);
+        Panel::new(curve, value, PANEL * number as f64).draw(&mut svg);
     }
     svg.finish()
 }
@@ -29,22 +42,23 @@ pub(crate) fn panels(curves: &[&Curve]) -> String {
 /// One panel, and what its edges mean.
 struct Panel<'a> {
     curve: &'a Curve,
+    value: Value,
     left: f64,
     x: (f64, f64),
     y: (f64, f64),
 }
 
 impl<'a> Panel<'a> {
-    fn new(curve: &'a Curve, left: f64) -> Self {
+    fn new(curve: &'a Curve, value: Value, left: f64) -> Self {
         let points = || curve.lines.iter().flat_map(|line: &Line| &line.points);
         let edges = |values: Vec<f64>, round: bool| {
             let low = values.iter().copied().fold(f64::INFINITY, f64::min).log2();
-            let high = values.iter().copied().fold(1.0, f64::max).log2();
+            let high = values.iter().copied().fold(0.0, f64::max).log2();
             if round { (low.floor(), high.ceil().max(low.floor() + 1.0)) } else { (low, high) }
         };
         let x = edges(points().map(|point| point.at as f64).collect(), false);
-        let y = edges(points().map(|point| point.cpu).collect(), true);
-        Self { curve, left: left + LEFT, x, y }
+        let y = edges(points().map(value.of).collect(), true);
+        Self { curve, value, left: left + LEFT, x, y }
     }
 
     fn place(&self, at: f64, cost: f64) -> (f64, f64) {
@@ -56,7 +70,7 @@ impl<'a> Panel<'a> {
     }
 
     fn draw(&self, svg: &mut Svg) {
-        let title = format!("{}: ns of CPU by {}", self.curve.name, self.curve.axis);
+        let title = format!("{}: {} by {}", self.curve.name, self.value.name, self.curve.axis);
         svg.text((self.left, 16.0), Anchor::Start, title);
         self.scale(svg);
         for (number, line) in self.curve.lines.iter().enumerate() {
@@ -64,8 +78,8 @@ impl<'a> Panel<'a> {
             let x = self.left + 70.0 * number as f64;
             svg.dot((x, 28.0), color);
             svg.text((x + 8.0, 32.0), Anchor::Start, line.engine);
-            let places: Vec<(f64, f64)> =
-                line.points.iter().map(|point| self.place(point.at as f64, point.cpu)).collect();
+            let place = |point: &Point| self.place(point.at as f64, (self.value.of)(point));
+            let places: Vec<(f64, f64)> = line.points.iter().map(place).collect();
             for pair in places.windows(2) {
                 svg.line(pair[0], pair[1], color, 1.5);
             }

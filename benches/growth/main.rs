@@ -39,7 +39,11 @@ fn save(folder: &Path, curves: &[Curve]) {
     axes.dedup();
     for axis in axes {
         let of_axis: Vec<&Curve> = curves.iter().filter(|curve| curve.axis == axis).collect();
-        files.push((format!("growth_{axis}.svg"), chart::panels(&of_axis)));
+        files.push((format!("growth_{axis}.svg"), chart::panels(&of_axis, chart::CPU)));
+        if axis == "workers" {
+            let text = chart::panels(&of_axis, chart::SLEEPS);
+            files.push(("growth_sleeps.svg".to_owned(), text));
+        }
     }
     for (name, text) in files {
         let path = folder.join(name);

@@ -41,9 +41,9 @@ pub(crate) fn ratios(lines: &[Line], rounds: usize) -> String {
         }
         y += STEP;
         svg.text((LEFT - 8.0, y), Anchor::End, &line.name);
-        for (ratio, color) in [(&line.smol, SMOL), (&line.tokio, TOKIO)] {
+        for (ratio, up, color) in [(&line.smol, 2.5, SMOL), (&line.tokio, 5.5, TOKIO)] {
             if let Some(ratio) = ratio {
-                mark(&mut svg, ratio, y - 4.0, color);
+                mark(&mut svg, ratio, y - up, color);
             }
         }
     }
