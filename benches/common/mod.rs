@@ -8,6 +8,7 @@
 
 mod engine;
 mod filch;
+mod limits;
 mod measure;
 mod options;
 mod smol;
@@ -18,6 +19,7 @@ mod tools;
 
 pub(crate) use engine::{Engine, Server};
 pub(crate) use filch::Filch;
+pub(crate) use limits::most_connections;
 pub(crate) use measure::{Sample, Watch, cores};
 pub(crate) use options::Options;
 pub(crate) use smol::Smol;

@@ -1,8 +1,6 @@
 //! What grows, and what is done meanwhile.
 
-use rustix::process::{Resource, getrlimit};
-
-use crate::common::{Filch, Options, Scale, Smol, Tokio, WORKERS};
+use crate::common::{Filch, Options, Scale, Smol, Tokio, WORKERS, most_connections};
 use crate::measure::{Curve, run};
 use crate::work::io::{self, Echo};
 use crate::work::{cancellation, tasks, time};
@@ -89,10 +87,10 @@ fn timers(options: &Options) -> Vec<Curve> {
 /// Both ends are in this process: two descriptors each.
 fn connections(options: &Options) -> Vec<Curve> {
     let scale = Scale::of(options);
-    let room = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize);
+    let room = most_connections();
     let mut curve = Curve::new("connections", "tcp_echo", &ALL);
     for connections in [10, 100, 1_000, 10_000] {
-        let connections = connections.min((room - 500) / 2);
+        let connections = connections.min(room);
         if connections > scale.pick(10_000, 100) {
             break;
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::common::most_connections;
 use crate::floors::honest::Honest;
 use crate::floors::{plain, sockets};
 use crate::rows::{Table, row};
@@ -94,12 +95,17 @@ fn sockets_and_bytes(table: &mut Table) {
     row!(table, Cost, "tcp_echo_1", io::echo(echo) plain sockets::echo(echo));
     let echo = of(64, s.pick(500, 10), 64);
     row!(table, Cost, "tcp_echo_64", io::echo(echo) plain sockets::echo(echo));
-    let echo = of(1_000, s.pick(50, 2), 64);
-    row!(table, Cost, "tcp_echo_1000", io::echo(echo) plain sockets::echo(echo));
+    let room = most_connections();
+    if room >= 1_000 {
+        let echo = of(1_000, s.pick(50, 2), 64);
+        row!(table, Cost, "tcp_echo_1000", io::echo(echo) plain sockets::echo(echo));
+    }
     let echo = of(64, s.pick(50, 2), 65_536);
     row!(table, Cost, "tcp_echo_64_64k", io::echo(echo) plain sockets::echo(echo));
     let (idle, echo) = (s.pick(4_000, 100), of(64, s.pick(300, 10), 64));
-    row!(table, Cost, "tcp_echo_idle_4000", io::echo_beside_idle(idle, echo));
+    if room >= idle + 64 {
+        row!(table, Cost, "tcp_echo_idle_4000", io::echo_beside_idle(idle, echo));
+    }
     let each = s.pick(100, 4);
     row!(table, Cost, "tcp_churn", io::churn(each) plain sockets::churn(8 * each));
     let messages = s.pick(500, 20);

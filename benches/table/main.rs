@@ -12,6 +12,7 @@ mod floors;
 mod work;
 
 mod chart;
+mod goals;
 mod groups;
 mod markdown;
 mod memory;
@@ -29,7 +30,7 @@ fn main() {
     let mut table = Table::new(Options::read());
     print::head(table.options.rounds);
     groups::all(&mut table);
-    print::summary(&table.lines);
+    goals::summary(&table.lines);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     write(&root.join("target"), &table);
     if table.options.save {

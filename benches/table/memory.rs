@@ -11,15 +11,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::common::{Countdown, Engine, Filch, Sample, Server, Smol, Tokio, WORKERS};
+use crate::common::{
+    Countdown, Engine, Filch, Sample, Server, Smol, Tokio, WORKERS, most_connections,
+};
 use crate::rows::{COLUMNS, Kind, Run, Table};
+
+const SOCKET: &str = "mem_socket";
 
 /// What is weighed, how many of it, and how many with `--quick`.
 const ITEMS: [(&str, Kind, usize, usize); 6] = [
     ("mem_idle_task", Kind::Bytes, 100_000, 5_000),
     ("mem_idle_task_200", Kind::Bytes, 100_000, 5_000),
     ("mem_sleeping_task", Kind::Bytes, 100_000, 5_000),
-    ("mem_socket", Kind::Bytes, 4_000, 200),
+    (SOCKET, Kind::Bytes, 4_000, 200),
     ("mem_group_child", Kind::Bytes, 100_000, 5_000),
     ("mem_peak_1m_tasks", Kind::Megabytes, 1_000_000, 20_000),
 ];
@@ -27,10 +31,12 @@ const ITEMS: [(&str, Kind, usize, usize); 6] = [
 pub(crate) fn rows(table: &mut Table) {
     let scale = table.group("memory");
     for (name, kind, full, quick) in ITEMS {
-        if !table.wants(name) || resident("VmRSS").is_none() {
+        let count = scale.pick(full, quick);
+        let sockets = if name == SOCKET { count / 2 } else { 0 };
+        let possible = resident("VmRSS").is_some() && sockets <= most_connections();
+        if !table.wants(name) || !possible {
             continue;
         }
-        let count = scale.pick(full, quick);
         let run = |engine: &'static str| -> Option<Run> {
             table.floor(engine, move || Sample::of(ask(name, engine, count)))
         };
@@ -80,7 +86,7 @@ fn weigh<E: Server>(item: &str, count: usize) -> f64 {
             drop(countdown);
             E::sleep(Duration::from_secs(3_600)).await;
         })),
-        "mem_socket" => engine.block_on(sockets::<E>(count / 2)),
+        SOCKET => engine.block_on(sockets::<E>(count / 2)),
         "mem_group_child" => engine.block_on(children::<E>(count)),
         "mem_peak_1m_tasks" => engine.block_on(peak::<E>(count)),
         _ => panic!("{item} is not known"),

@@ -2,27 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::common::{Ratio, cores, geometric_mean};
+use crate::common::{Ratio, cores};
 use crate::rows::{COLUMNS, Kind, Line};
-
-/// The rows that a throwaway runtime was measured with before this one was written.
-const KNOWN: [&str; 15] = [
-    "spawn_many",
-    "spawn_join",
-    "spawn_remote",
-    "yield_many",
-    "ping_pong",
-    "chained_spawn",
-    "fork_join",
-    "wake_remote",
-    "mpsc_fan_in",
-    "sleep_many",
-    "timeout_unfired",
-    "cancel_many",
-    "tcp_echo_1",
-    "tcp_echo_64",
-    "tcp_echo_1000",
-];
 
 pub(crate) fn head(rounds: usize) {
     println!("two spinning threads do {:.2} times the work of one", cores());
@@ -59,55 +40,6 @@ impl Line {
             wall
         } else {
             format!("{wall} [{}]", number(cpu))
-        }
-    }
-
-    /// What it falls short of, if anything.
-    fn shortcomings(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for (name, ratio) in [("tokio", &self.tokio), ("smol", &self.smol)] {
-            if let Some(ratio) = ratio
-                && (ratio.median < 1.0 || ratio.likely.start < 0.97)
-            {
-                found.push(format!("behind {name} ({})", likely(&Some(ratio.clone()))));
-            }
-        }
-        if let Some(ratio) = &self.tokio_cpu
-            && ratio.median < 1.0
-        {
-            found.push(format!("more CPU than tokio ({:.2})", ratio.median));
-        }
-        found
-    }
-}
-
-/// Prints means, and which rows fall short.
-pub(crate) fn summary(lines: &[Line]) {
-    let mean = |name: &str, chosen: &dyn Fn(&Line) -> bool| {
-        let of = |pick: fn(&Line) -> &Option<Ratio>| {
-            let chosen = lines.iter().filter(|line| chosen(line));
-            chosen.filter_map(|line| Some(pick(line).as_ref()?.median)).collect::<Vec<f64>>()
-        };
-        let [tokio, smol, cpu] =
-            [of(|line| &line.tokio), of(|line| &line.smol), of(|line| &line.tokio_cpu)];
-        if !tokio.is_empty() {
-            let [tokio, smol, cpu] = [tokio, smol, cpu].map(|values| geometric_mean(&values));
-            println!("{name:<28} tokio {tokio:.2}, smol {smol:.2}, CPU of tokio {cpu:.2}");
-        }
-    };
-    println!("\ngeometric means");
-    let mut groups: Vec<&str> = lines.iter().map(|line| line.group).collect();
-    groups.dedup();
-    for group in groups {
-        mean(group, &|line| line.group == group);
-    }
-    mean("the fifteen known rows", &|line| KNOWN.contains(&line.name.as_str()));
-    mean("all", &|_| true);
-    println!("\nrows that fall short");
-    for line in lines {
-        let found = line.shortcomings();
-        if !found.is_empty() {
-            println!("{:<28} {}", line.name, found.join(", "));
         }
     }
 }
