@@ -22,17 +22,17 @@ pub(crate) const ROWS: [(&str, usize); 13] = [
 ];
 
 /// Does it, in this process.
-pub(crate) fn run(engine: &str, row: &str, operations: usize) {
+pub(crate) fn run(engine: &str, workers: usize, row: &str, operations: usize) {
     match engine {
-        "filch" => on::<Filch>(row, operations),
-        "tokio" => on::<Tokio>(row, operations),
-        "smol" => on::<Smol>(row, operations),
+        "filch" => on::<Filch>(workers, row, operations),
+        "tokio" => on::<Tokio>(workers, row, operations),
+        "smol" => on::<Smol>(workers, row, operations),
         _ => panic!("{engine} is not known"),
     }
 }
 
-fn on<E: Server>(row: &str, operations: usize) {
-    let engine = E::start(1);
+fn on<E: Server>(workers: usize, row: &str, operations: usize) {
+    let engine = E::start(workers);
     let n = operations;
     match row {
         "spawn_join" => engine.block_on(tasks::spawn_join::<E>(n / 1_000)),
