@@ -105,6 +105,21 @@ fn each_registration_is_removed_by_its_own_id() {
     });
 }
 
+#[test]
+fn callback_is_not_removed_any_more_once_the_promise_is_set() {
+    // FUT-07, section 27
+    simulate(async {
+        let (log, promise) = (Log::new(), Promise::new());
+        let ids = register(&promise, &log, ["a", "b"]);
+        promise.set("foo")?;
+        assert!(!ids.into_iter().any(|id| promise.remove_done_callback(id)));
+        assert_eq!(log.lines(), [] as [&str; 0]);
+        yield_now().await;
+        assert_eq!(log.lines(), ["a", "b"]);
+        Ok(())
+    });
+}
+
 // upstream: test_futures.BaseFutureDoneCallbackTests.test_schedule_callbacks_list_mutation_1
 #[test]
 fn callback_that_removes_others_is_too_late() {
