@@ -326,11 +326,17 @@ fn value_need_not_be_looked_at() {
 #[test]
 fn error_that_nobody_looks_at_is_reported_with_its_place() {
     // FUT-13, DBG-05, DBG-06
-    let reports = reported_after(|_| ());
-    assert_eq!(reports.len(), 1);
-    let place = "error was never retrieved: Promise-2 at tests/promise_callbacks.rs:";
-    assert!(reports[0].starts_with(place), "{reports:?}");
-    assert!(reports[0].ends_with(": unseen"), "{reports:?}");
+    for debug in [false, true] {
+        let reports = reported(async {
+            Handle::current().set_debug(debug);
+            Promise::<()>::new().set_error(Boom("unseen"))?;
+            Ok(())
+        });
+        assert_eq!(reports.len(), 1, "{reports:?}");
+        let place = "error was never retrieved: Promise-2 at tests/promise_callbacks.rs:";
+        assert!(reports[0].starts_with(place), "{reports:?}");
+        assert!(reports[0].ends_with(": unseen"), "{reports:?}");
+    }
 }
 
 // upstream: test_futures.BaseFutureTests.test_tb_logger_exception_retrieved
