@@ -1,11 +1,12 @@
 //! A group's children, its parent, and those who would be children, on two threads.
 //!
-//! Whatever comes first: no child outlives the group, each is asked to end at most once by it, and
+//! Whatever comes first: no child outlives the group, each is told to end at most once by it, and
 //! the request that a group makes of its parent is taken back.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc as StdArc, Mutex as StdMutex};
+use std::task::Poll;
 
 use loom::thread;
 
@@ -15,6 +16,7 @@ use crate::scope::{TaskGroup, task_group};
 use crate::task::handle::Task;
 use crate::task::memory::Home;
 use crate::task::raw::TaskRef;
+use crate::task::unwind::catch_cancelled;
 
 /// A handle to the group, once its parent was polled.
 type Place = StdArc<StdMutex<Option<TaskGroup>>>;
@@ -108,6 +110,48 @@ fn a_child_comes_while_another_fails() {
     });
 }
 
+/// A child that the parent awaits is asked by the group, and through the parent: it is told once,
+/// and cleans up in peace. Breaks if `Members::request` asks whoever was asked already.
+#[test]
+fn an_awaited_child_is_asked_by_parent_and_group() {
+    explore_at_most(2, || {
+        let (home, queue) = home();
+        let awaited: Task<()> = spawn(&home, async {
+            assert!(catch_cancelled(pending::<()>()).await.is_err());
+            let mut again = false;
+            let clean_up = std::future::poll_fn(move |context| {
+                if std::mem::replace(&mut again, true) {
+                    return Poll::Ready(Ok(()));
+                }
+                context.waker().wake_by_ref();
+                Poll::Pending
+            });
+            assert!(catch_cancelled(clean_up).await.is_ok(), "the clean-up is interrupted");
+            Ok(())
+        });
+        let place = Place::default();
+        let (there, known) = (place.clone(), awaited.task_ref());
+        let body = move |group| {
+            *there.lock().unwrap() = Some(group);
+            async move { known.join().await }
+        };
+        let parent = spawn(&home, task_group(body));
+        queue.run();
+        let group = place.lock().unwrap().take().unwrap();
+        group.reserve().unwrap().admit(&awaited);
+        let child = failing(&home, &queue, &group);
+        let ender = ends_elsewhere(&queue, &child);
+        queue.run();
+        ender.join().unwrap();
+        queue.run();
+        assert!((1..=2).contains(&awaited.cancelling()));
+        assert_eq!(parent.error().unwrap().errors().len(), 1);
+        assert_eq!(parent.cancelling(), 0);
+        drop((awaited, child, parent, group));
+        drop(home);
+    });
+}
+
 /// Two children fail at once: one of them makes the others, and the parent, end, once (TG-08).
 /// Breaks if `ended` aborts in another phase than Open.
 #[test]
@@ -175,7 +219,7 @@ fn the_group_is_dropped_while_a_child_fails() {
                 polls += 1;
                 match polls {
                     1 => group.as_mut().poll(context).map(drop),
-                    _ => std::task::Poll::Ready(()),
+                    _ => Poll::Ready(()),
                 }
             });
             waits.await;
