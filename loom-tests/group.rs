@@ -6,7 +6,6 @@
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc as StdArc, Mutex as StdMutex};
-use std::task::Poll;
 
 use loom::thread;
 
@@ -118,15 +117,7 @@ fn an_awaited_child_is_asked_by_parent_and_group() {
         let (home, queue) = home();
         let awaited: Task<()> = spawn(&home, async {
             assert!(catch_cancelled(pending::<()>()).await.is_err());
-            let mut again = false;
-            let clean_up = std::future::poll_fn(move |context| {
-                if std::mem::replace(&mut again, true) {
-                    return Poll::Ready(Ok(()));
-                }
-                context.waker().wake_by_ref();
-                Poll::Pending
-            });
-            assert!(catch_cancelled(clean_up).await.is_ok(), "the clean-up is interrupted");
+            assert!(catch_cancelled(twice(())).await.is_ok(), "the clean-up is interrupted");
             Ok(())
         });
         let place = Place::default();
@@ -144,10 +135,13 @@ fn an_awaited_child_is_asked_by_parent_and_group() {
         queue.run();
         ender.join().unwrap();
         queue.run();
+        awaited.wake();
+        queue.run();
         assert!((1..=2).contains(&awaited.cancelling()));
+        assert_eq!(super::common::outcome(awaited), Ok(()));
         assert_eq!(parent.error().unwrap().errors().len(), 1);
         assert_eq!(parent.cancelling(), 0);
-        drop((awaited, child, parent, group));
+        drop((child, parent, group));
         drop(home);
     });
 }
@@ -219,7 +213,7 @@ fn the_group_is_dropped_while_a_child_fails() {
                 polls += 1;
                 match polls {
                     1 => group.as_mut().poll(context).map(drop),
-                    _ => Poll::Ready(()),
+                    _ => std::task::Poll::Ready(()),
                 }
             });
             waits.await;
