@@ -1,8 +1,8 @@
 //! A program gets nowhere on real threads: does it wait for what nobody will do, as it would in
 //! asyncio in the same order of events, or was somebody forgotten?
 //!
-//! Nobody was if each of its tasks sleeps and awaits another one, or stands in the line of an event,
-//! a lock, a semaphore or a queue, and nobody in such a line could go on.
+//! Nobody was if each of its tasks sleeps and awaits another one, or stands in the line of an
+//! event, a lock, a semaphore or a queue, and nobody in such a line could go on.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -182,8 +182,8 @@ impl std::fmt::Display for Seen {
         let Seen { programs, tasks, cancelled, failed, stuck, hung, unsupported, faults } = self;
         write!(
             f,
-            "programs {programs}, tasks {tasks}, cancelled {cancelled}, failed {failed}, waiting for \
-             ever {stuck}, hung {hung}, faults {}, unsupported {unsupported}",
+            "programs {programs}, tasks {tasks}, cancelled {cancelled}, failed {failed}, waiting \
+             for ever {stuck}, hung {hung}, faults {}, unsupported {unsupported}",
             faults.len()
         )
     }
