@@ -42,7 +42,7 @@ pub(super) const RETURNED: u8 = 1 << 6;
 /// In use.
 const LIVE: u8 = 1 << 7;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Entry {
     pub(super) flags: u8,
     parent: u32,
@@ -71,6 +71,17 @@ pub(crate) struct Fired {
 }
 
 impl Entry {
+    const NEW: Entry = Entry {
+        flags: 0,
+        parent: ROOT,
+        children: 0,
+        generation: 0,
+        note: Note::None,
+        before: Note::None,
+        waker: None,
+        members: None,
+    };
+
     fn has(&self, flags: u8) -> bool {
         self.flags & flags != 0
     }
@@ -99,7 +110,7 @@ impl Tree {
 }
 
 /// The scopes of a task while it is polled.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Scopes {
     root: Entry,
     pub(super) tree: Option<Box<Tree>>,
@@ -110,6 +121,18 @@ pub(crate) struct Scopes {
 }
 
 impl Scopes {
+    const NEW: Scopes = Scopes { root: Entry::NEW, tree: None, message: None, absorbing: false };
+
+    /// The scopes of this poll, which are made if need be: as one constant, for what is written in
+    /// small pieces and read in large ones is slow.
+    #[inline]
+    pub(super) fn of(scopes: &mut Option<Scopes>) -> &mut Scopes {
+        if scopes.is_none() {
+            *scopes = const { Some(Scopes::NEW) };
+        }
+        scopes.as_mut().expect("made above")
+    }
+
     /// Begins a poll: takes over what the header kept. `passed`: a request went through the
     /// published note.
     ///
@@ -121,7 +144,7 @@ impl Scopes {
         tree: &mut Option<Box<Tree>>,
         passed: bool,
     ) {
-        let scopes = scopes.get_or_insert_default();
+        let scopes = Scopes::of(scopes);
         if note.is_some() {
             scopes.root.before = note.take();
         }
@@ -191,7 +214,7 @@ impl Scopes {
     pub(crate) fn enter(&mut self, parent: u32, fired: bool, undelivered: bool) -> (u32, u32) {
         let tree = self.tree.get_or_insert_default();
         let scope = tree.free.pop().unwrap_or_else(|| {
-            tree.entries.push(Entry::default());
+            tree.entries.push(Entry::NEW);
             tree.entries.len() as u32
         });
         let entry = &mut tree.entries[scope as usize - 1];
