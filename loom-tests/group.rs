@@ -1,6 +1,6 @@
 //! A group's children, its parent, and those who would be children, on two threads.
 //!
-//! Whatever comes first: no child outlives the group, each is asked to end at most once by it, and
+//! Whatever comes first: no child outlives the group, each is told to end at most once by it, and
 //! the request that a group makes of its parent is taken back.
 
 use std::future::pending;
@@ -15,6 +15,7 @@ use crate::scope::{TaskGroup, task_group};
 use crate::task::handle::Task;
 use crate::task::memory::Home;
 use crate::task::raw::TaskRef;
+use crate::task::unwind::catch_cancelled;
 
 /// A handle to the group, once its parent was polled.
 type Place = StdArc<StdMutex<Option<TaskGroup>>>;
@@ -105,6 +106,43 @@ fn a_child_comes_while_another_fails() {
         drop((late, child, parent, group));
         home.collect();
         assert_eq!(home.outstanding(), 0);
+    });
+}
+
+/// A child that the parent awaits is asked by the group, and through the parent: it is told once,
+/// and cleans up in peace. Breaks if `Members::request` asks whoever was asked already.
+#[test]
+fn an_awaited_child_is_asked_by_parent_and_group() {
+    explore_at_most(2, || {
+        let (home, queue) = home();
+        let awaited: Task<()> = spawn(&home, async {
+            assert!(catch_cancelled(pending::<()>()).await.is_err());
+            assert!(catch_cancelled(twice(())).await.is_ok(), "the clean-up is interrupted");
+            Ok(())
+        });
+        let place = Place::default();
+        let (there, known) = (place.clone(), awaited.task_ref());
+        let body = move |group| {
+            *there.lock().unwrap() = Some(group);
+            async move { known.join().await }
+        };
+        let parent = spawn(&home, task_group(body));
+        queue.run();
+        let group = place.lock().unwrap().take().unwrap();
+        group.reserve().unwrap().admit(&awaited);
+        let child = failing(&home, &queue, &group);
+        let ender = ends_elsewhere(&queue, &child);
+        queue.run();
+        ender.join().unwrap();
+        queue.run();
+        awaited.wake();
+        queue.run();
+        assert!((1..=2).contains(&awaited.cancelling()));
+        assert_eq!(super::common::outcome(awaited), Ok(()));
+        assert_eq!(parent.error().unwrap().errors().len(), 1);
+        assert_eq!(parent.cancelling(), 0);
+        drop((child, parent, group));
+        drop(home);
     });
 }
 

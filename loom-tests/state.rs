@@ -42,6 +42,7 @@ fn ask(state: &State) -> Option<bool> {
         match state.request(false) {
             Request::Refused => return None,
             Request::Busy => thread::yield_now(),
+            Request::Counted => unreachable!("only members of a group are counted"),
             Request::Accepted(recorded) => return Some(recorded.queue),
         }
     }

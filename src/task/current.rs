@@ -337,7 +337,7 @@ impl Current {
         let (target, members, message) = self.scopes(|scopes| {
             (scopes.pass_to(scope), scopes.members(scope), scopes.message.clone())
         });
-        let members = members.as_ref().map(|members| members.as_slice());
+        let members = members.as_deref();
         let passed = match target {
             Note::One(task, _) => cancel::request_but(&task, message, members),
             Note::Several(several, _) => {

@@ -20,6 +20,7 @@ pub(crate) mod handle;
 pub(crate) mod hooks;
 pub(crate) mod jobs;
 pub(crate) mod live;
+pub(crate) mod members;
 pub(crate) mod memory;
 pub(crate) mod notes;
 pub(crate) mod poll;

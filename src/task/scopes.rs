@@ -20,6 +20,7 @@ use std::task::Waker;
 
 use crate::error::Message;
 use crate::sys::Arc;
+use crate::task::members::Members;
 use crate::task::notes::{Carried, Note, Packed, Remains};
 
 /// The task itself, around all its scopes.
@@ -54,18 +55,15 @@ pub(super) struct Entry {
     pub(super) before: Note,
     /// The waker it is polled with, if that is not the task's own.
     waker: Option<Waker>,
-    /// A group's request concerns the tasks with these numbers, too, and was made of them already.
-    members: Option<Members>,
+    /// A group's request is made of these, too.
+    members: Option<Arc<Members>>,
 }
-
-/// The numbers of tasks, sorted.
-pub(crate) type Members = Arc<Vec<u64>>;
 
 /// A group made a request of its parent, from outside: it is counted already.
 #[derive(Debug)]
 pub(crate) struct Fired {
     pub(crate) place: (u32, u32),
-    pub(crate) members: Members,
+    pub(crate) members: Arc<Members>,
     /// It went on to what the task awaited, sleeping.
     pub(crate) passed: bool,
 }
@@ -351,7 +349,7 @@ impl Scopes {
     }
 
     /// Whom the request that a leaf is owed was made of already, if it is one group's alone.
-    pub(crate) fn members(&mut self, leaf: u32) -> Option<Members> {
+    pub(crate) fn members(&mut self, leaf: u32) -> Option<Arc<Members>> {
         if self.entry(leaf).has(OWED_TASK) {
             return None;
         }
