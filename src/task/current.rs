@@ -41,9 +41,9 @@ pub(crate) struct Current {
     depth: u32,
 }
 
-/// Which waker a scope is polled with, to be compared, never used: the addresses of its data and its
-/// functions, zero for the task's own. In two cells, because what is written in parts and read as
-/// one is slow, and every poll of a scope comes here twice.
+/// Which waker a scope is polled with, to be compared, never used: the addresses of its data and
+/// its functions, zero for the task's own. In two cells, because what is written in parts and read
+/// as one is slow, and every poll of a scope comes here twice.
 #[derive(Default)]
 struct Through {
     data: Cell<usize>,
