@@ -4,8 +4,9 @@
 //! its [`Current`] on the stack and puts the outer one back when it ends, also by a panic.
 
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
-use std::task::{Poll, RawWakerVTable, Waker};
+use std::task::{Poll, Waker};
 
 use crate::error::{Cancelled, Error, Message, Result};
 use crate::sys::thread_local;
@@ -25,11 +26,12 @@ const DEEPEST: u32 = 64;
 /// One poll of one task.
 pub(crate) struct Current {
     task: NonNull<Header>,
-    scopes: RefCell<Scopes>,
+    /// `None` until there is anything to say of them: of most polls there is not.
+    scopes: RefCell<ManuallyDrop<Option<Scopes>>>,
     /// The scope whose future is being polled.
     scope: Cell<u32>,
-    /// The waker it is polled with; `None`: the task's own.
-    waker: Cell<Option<Identity>>,
+    /// The waker it is polled with.
+    waker: Through,
     /// The task woke itself: the end of the poll queues it, and its state word is not told.
     woken: Cell<bool>,
     /// The task asked itself to end.
@@ -39,14 +41,32 @@ pub(crate) struct Current {
     depth: u32,
 }
 
-/// Which waker it is; to be compared, never used.
-type Identity = (*const (), *const RawWakerVTable);
+/// Which waker a scope is polled with, to be compared, never used: the addresses of its data and
+/// its functions, zero for the task's own. In two cells, because what is written in parts and read
+/// as one is slow, and every poll of a scope comes here twice.
+#[derive(Default)]
+struct Through {
+    data: Cell<usize>,
+    functions: Cell<usize>,
+}
+
+impl Through {
+    fn get(&self) -> (usize, usize) {
+        (self.data.get(), self.functions.get())
+    }
+
+    fn set(&self, (data, functions): (usize, usize)) {
+        self.data.set(data);
+        self.functions.set(functions);
+    }
+}
 
 /// Where in the scopes a poll stands, and with which waker.
-pub(crate) type Place = (u32, Option<Identity>);
-
-fn identity(waker: &Waker) -> Identity {
-    (waker.data(), waker.vtable())
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    scope: u32,
+    data: usize,
+    functions: usize,
 }
 
 /// What a poll came to.
@@ -128,14 +148,24 @@ impl Drop for Entered {
     }
 }
 
+impl Drop for Current {
+    #[inline]
+    fn drop(&mut self) {
+        // One look, in place of all those that the drop of empty scopes would take.
+        if self.scopes.get_mut().is_some() {
+            self.drop_scopes();
+        }
+    }
+}
+
 impl Current {
     /// A poll without scopes; those of the task are moved in before it begins.
     #[inline]
     pub(crate) fn new(task: NonNull<Header>) -> Self {
         let depth = with(|outer| outer.depth + 1).unwrap_or(0);
-        let (scopes, scope) = (RefCell::default(), Cell::new(ROOT));
+        let (scopes, scope) = (RefCell::new(ManuallyDrop::new(None)), Cell::new(ROOT));
         let [woken, asked, holds_jobs] = [const { Cell::new(false) }; 3];
-        Current { task, scopes, scope, waker: Cell::new(None), woken, asked, holds_jobs, depth }
+        Current { task, scopes, scope, waker: Through::default(), woken, asked, holds_jobs, depth }
     }
 
     /// # Safety
@@ -145,8 +175,13 @@ impl Current {
     }
 
     #[inline]
-    pub(crate) fn scopes_mut(&mut self) -> &mut Scopes {
+    pub(crate) fn scopes_mut(&mut self) -> &mut Option<Scopes> {
         self.scopes.get_mut()
+    }
+
+    #[inline(never)]
+    fn drop_scopes(&mut self) {
+        drop(self.scopes_mut().take());
     }
 
     pub(crate) fn holds_jobs(&self) -> bool {
@@ -178,22 +213,37 @@ impl Current {
 
     /// The scopes, for a few steps without foreign code.
     pub(crate) fn scopes<R>(&self, change: impl FnOnce(&mut Scopes) -> R) -> R {
-        change(&mut self.scopes.borrow_mut())
+        change(Scopes::of(&mut self.scopes.borrow_mut()))
+    }
+
+    /// There is something to say of the scopes.
+    #[inline]
+    pub(super) fn has_scopes(&self) -> bool {
+        self.scopes.borrow().is_some()
     }
 
     pub(crate) fn scope(&self) -> u32 {
         self.scope.get()
     }
 
-    /// Goes into a scope, to poll it with that waker; gives what to come back to.
-    pub(crate) fn go_into(&self, scope: u32, waker: &Waker) -> Place {
-        let waker = (!self.is_own(waker)).then(|| identity(waker));
-        (self.scope.replace(scope), self.waker.replace(waker))
+    /// What tells this waker from others, in this task.
+    fn identity(&self, waker: &Waker) -> (usize, usize) {
+        match self.is_own(waker) {
+            true => (0, 0),
+            false => (waker.data().addr(), ptr::from_ref(waker.vtable()).addr()),
+        }
     }
 
-    pub(crate) fn come_back(&self, (scope, waker): Place) {
-        self.scope.set(scope);
-        self.waker.set(waker);
+    /// Goes into a scope, to poll it with that waker; gives what to come back to.
+    pub(crate) fn go_into(&self, scope: u32, waker: &Waker) -> Place {
+        let (data, functions) = self.waker.get();
+        self.waker.set(self.identity(waker));
+        Place { scope: self.scope.replace(scope), data, functions }
+    }
+
+    pub(crate) fn come_back(&self, place: Place) {
+        self.scope.set(place.scope);
+        self.waker.set((place.data, place.functions));
     }
 
     /// What cannot be dropped while the scopes are borrowed is dropped here.
@@ -304,7 +354,6 @@ impl Current {
 
     /// The root was polled: what does the task come to?
     pub(crate) fn judge(&self, polled: Poll<Result<()>>) -> Verdict {
-        // Most polls have to do with no scope and no request.
         let mut owed = false;
         if !self.scopes(|scopes| scopes.is_plain()) {
             let remains = self.scopes(|scopes| scopes.settle(ROOT));
@@ -351,7 +400,7 @@ impl Current {
 
     /// The present scope awaits what `note` says.
     pub(crate) fn note(&self, note: Note, waker: &Waker) {
-        let reliable = (!self.is_own(waker)).then(|| identity(waker)) == self.waker.get();
+        let reliable = self.identity(waker) == self.waker.get();
         let scope = self.scope();
         let remains = self.scopes(|scopes| scopes.note(scope, note, reliable));
         self.dispose(remains);
