@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::sync::block::block_on;
-use crate::sys::Mutex;
+use crate::sys::Brief;
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
 /// Makes tasks wait for each other: so many meet, then all go on; again and again.
@@ -48,7 +48,7 @@ use crate::wait_list::{WaitList, Waiter, Wakers};
 #[doc(alias = "asyncio.Barrier")]
 pub struct Barrier {
     parties: usize,
-    inner: Mutex<Inner>,
+    inner: Brief<Inner>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Barrier {
         assert!(parties > 0, "a barrier needs a party");
         let (line, newcomers) = (WaitList::new(), WaitList::new());
         let inner = Inner { phase: Phase::Filling, inside: 0, line, newcomers };
-        Barrier { parties, inner: Mutex::new(inner) }
+        Barrier { parties, inner: Brief::new(inner) }
     }
 
     /// Waits until all parties have come; gives each another index, in the order of arrival,

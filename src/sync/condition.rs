@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use crate::sync::block::block_on;
 use crate::sync::guards::WholeGuard;
 use crate::sync::permits::Acquire;
-use crate::sys::Mutex;
+use crate::sys::Brief;
 use crate::task::unwind::catch_cancelled_any;
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
@@ -52,7 +52,7 @@ use crate::wait_list::{WaitList, Waiter, Wakers};
 #[derive(Debug)]
 #[doc(alias("asyncio.Condition", "Condvar"))]
 pub struct Condition {
-    line: Mutex<WaitList<()>>,
+    line: Brief<WaitList<()>>,
 }
 
 impl Default for Condition {
@@ -64,7 +64,7 @@ impl Default for Condition {
 impl Condition {
     /// Makes a condition that nobody waits for.
     pub fn new() -> Self {
-        Condition { line: Mutex::new(WaitList::new()) }
+        Condition { line: Brief::new(WaitList::new()) }
     }
 
     /// Releases the lock, waits to be notified, and takes the lock again (COND-02).

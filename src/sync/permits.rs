@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::sys::{AtomicUsize, Mutex, Ordering, SPINS, spin_loop};
+use crate::sys::{AtomicUsize, Brief, Ordering, SPINS, spin_loop};
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
 /// Set while somebody stands in line; the bits above it count the free permits.
@@ -29,7 +29,7 @@ pub(super) const MOST: usize = usize::MAX >> 1;
 pub(super) struct Permits {
     word: AtomicUsize,
     /// Each waiter says how many permits it wants.
-    line: Mutex<WaitList<usize>>,
+    line: Brief<WaitList<usize>>,
 }
 
 /// More permits would come back than there are.
@@ -39,7 +39,7 @@ pub(super) struct TooMany;
 impl Permits {
     pub(super) fn new(count: usize) -> Self {
         assert!(count <= MOST, "more permits than can be counted");
-        Permits { word: AtomicUsize::new(count * ONE), line: Mutex::new(WaitList::new()) }
+        Permits { word: AtomicUsize::new(count * ONE), line: Brief::new(WaitList::new()) }
     }
 
     pub(super) fn free(&self) -> usize {

@@ -10,7 +10,7 @@
 use crate::sync::block::block_on;
 use crate::sync::order::{Fifo, Lifo, Order, Priority, Store};
 use crate::sync::queue_wait::{Get, Join, Put};
-use crate::sys::{Mutex, MutexGuard};
+use crate::sys::Brief;
 use crate::wait_list::{WaitList, Wakers};
 use std::fmt;
 use std::ops::Deref;
@@ -54,7 +54,7 @@ use std::ops::Deref;
 /// ```
 #[doc(alias("asyncio.Queue", "channel", "mpsc", "mpmc"))]
 pub struct Queue<T, O: Order<T> = Fifo> {
-    pub(super) inner: Mutex<Inner<O::Store>>,
+    pub(super) inner: Brief<Inner<O::Store>>,
     /// Zero: as many as memory holds.
     capacity: usize,
 }
@@ -121,7 +121,7 @@ impl<T, O: Order<T>> Queue<T, O> {
             unfinished: 0,
             is_shut_down: false,
         };
-        Queue { inner: Mutex::new(inner), capacity }
+        Queue { inner: Brief::new(inner), capacity }
     }
 
     /// Puts an item in, waiting while there is no room.
@@ -258,7 +258,7 @@ impl<T, O: Order<T>> Queue<T, O> {
         drop(items);
     }
 
-    fn close(&self, inner: &mut MutexGuard<'_, Inner<O::Store>>) -> Wakers {
+    fn close(&self, inner: &mut Inner<O::Store>) -> Wakers {
         let mut wakers = Wakers::new();
         inner.is_shut_down = true;
         inner.getters.wake_all(&mut wakers);
