@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::sync::block::block_on;
-use crate::sys::Brief;
+use crate::sys::{Brief, constant};
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
 /// Makes tasks wait for each other: so many meet, then all go on; again and again.
@@ -44,7 +44,6 @@ use crate::wait_list::{WaitList, Waiter, Wakers};
 /// })
 /// .unwrap();
 /// ```
-#[derive(Debug)]
 #[doc(alias = "asyncio.Barrier")]
 pub struct Barrier {
     parties: usize,
@@ -84,16 +83,18 @@ impl fmt::Display for BrokenBarrier {
 impl std::error::Error for BrokenBarrier {}
 
 impl Barrier {
-    /// Makes a barrier for so many parties.
-    ///
-    /// # Panics
-    /// If there are none (BAR-01).
-    #[track_caller]
-    pub fn new(parties: usize) -> Self {
-        assert!(parties > 0, "a barrier needs a party");
-        let (line, newcomers) = (WaitList::new(), WaitList::new());
-        let inner = Inner { phase: Phase::Filling, inside: 0, line, newcomers };
-        Barrier { parties, inner: Brief::new(inner) }
+    constant! {
+        /// Makes a barrier for so many parties.
+        ///
+        /// # Panics
+        /// If there are none (BAR-01).
+        #[track_caller]
+        pub fn new(parties: usize) -> Self {
+            assert!(parties > 0, "a barrier needs a party");
+            let (line, newcomers) = (WaitList::new(), WaitList::new());
+            let inner = Inner { phase: Phase::Filling, inside: 0, line, newcomers };
+            Barrier { parties, inner: Brief::new(inner) }
+        }
     }
 
     /// Waits until all parties have come; gives each another index, in the order of arrival,
@@ -175,6 +176,15 @@ impl Barrier {
         drop(inner);
         wakers.wake();
         result
+    }
+}
+
+impl fmt::Debug for Barrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phase = self.inner.lock().phase;
+        let mut barrier = f.debug_struct("Barrier");
+        barrier.field("parties", &self.parties).field("waiting", &self.waiting());
+        barrier.field("phase", &phase).finish()
     }
 }
 

@@ -6,6 +6,7 @@
 //! cannot use it, notifies another (COND-04).
 //! Model: `loom-tests/condition.rs`.
 
+use std::fmt;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
@@ -14,7 +15,7 @@ use pin_project_lite::pin_project;
 use crate::sync::block::block_on;
 use crate::sync::guards::WholeGuard;
 use crate::sync::permits::Acquire;
-use crate::sys::Brief;
+use crate::sys::{Brief, constant};
 use crate::task::unwind::catch_cancelled_any;
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
@@ -49,7 +50,6 @@ use crate::wait_list::{WaitList, Waiter, Wakers};
 /// })
 /// .unwrap();
 /// ```
-#[derive(Debug)]
 #[doc(alias("asyncio.Condition", "Condvar"))]
 pub struct Condition {
     line: Brief<WaitList<()>>,
@@ -62,9 +62,11 @@ impl Default for Condition {
 }
 
 impl Condition {
-    /// Makes a condition that nobody waits for.
-    pub fn new() -> Self {
-        Condition { line: Brief::new(WaitList::new()) }
+    constant! {
+        /// Makes a condition that nobody waits for.
+        pub fn new() -> Self {
+            Condition { line: Brief::new(WaitList::new()) }
+        }
     }
 
     /// Releases the lock, waits to be notified, and takes the lock again (COND-02).
@@ -151,6 +153,12 @@ impl Condition {
         line.wake_all(&mut wakers);
         drop(line);
         wakers.wake();
+    }
+}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Condition").field("waiting", &self.waiting()).finish()
     }
 }
 

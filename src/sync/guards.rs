@@ -175,6 +175,18 @@ impl<T> OwnedLockGuard<T> {
         let lock = guard.take_out();
         OwnedMappedLockGuard { lock, part, value: PhantomData }
     }
+
+    /// As [`map`](OwnedLockGuard::map), for a part that may be missing.
+    ///
+    /// # Errors
+    /// The guard itself, if there is no such part.
+    pub fn try_map<U>(
+        mut guard: Self,
+        part: impl FnOnce(&mut T) -> Option<&mut U>,
+    ) -> Result<OwnedMappedLockGuard<T, U>, Self> {
+        let Some(part) = part(&mut *guard).map(NonNull::from) else { return Err(guard) };
+        Ok(OwnedMappedLockGuard { lock: guard.take_out(), part, value: PhantomData })
+    }
 }
 
 impl<T> Deref for OwnedLockGuard<T> {

@@ -7,7 +7,7 @@ use std::fmt;
 use crate::sync::block::block_on;
 use crate::sync::guards::{LockGuard, OwnedLockGuard};
 use crate::sync::permits::{Acquire, Permits};
-use crate::sys::{Arc, UnsafeCell};
+use crate::sys::{Arc, UnsafeCell, constant};
 
 /// A lock that owns what it protects; those who wait are served in the order of their arrival.
 ///
@@ -66,9 +66,11 @@ impl fmt::Display for WouldWait {
 impl std::error::Error for WouldWait {}
 
 impl<T> Lock<T> {
-    /// Makes a lock that nobody holds.
-    pub fn new(value: T) -> Self {
-        Lock { permits: Permits::new(1), value: UnsafeCell::new(value) }
+    constant! {
+        /// Makes a lock that nobody holds.
+        pub fn new(value: T) -> Self {
+            Lock { permits: Permits::new(1), value: UnsafeCell::new(value) }
+        }
     }
 
     /// Takes the lock, waiting in line for it.

@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::sys::{AtomicUsize, Brief, Ordering, SPINS, spin_loop};
+use crate::sys::{AtomicUsize, Brief, Ordering, SPINS, constant, spin_loop};
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
 /// Set while somebody stands in line; the bits above it count the free permits.
@@ -37,9 +37,12 @@ pub(super) struct Permits {
 pub(super) struct TooMany;
 
 impl Permits {
-    pub(super) fn new(count: usize) -> Self {
-        assert!(count <= MOST, "more permits than can be counted");
-        Permits { word: AtomicUsize::new(count * ONE), line: Brief::new(WaitList::new()) }
+    constant! {
+        #[track_caller]
+        pub(super) fn new(count: usize) -> Self {
+            assert!(count <= MOST, "more permits than can be counted");
+            Permits { word: AtomicUsize::new(count * ONE), line: Brief::new(WaitList::new()) }
+        }
     }
 
     pub(super) fn free(&self) -> usize {

@@ -9,9 +9,10 @@
 
 use crate::sync::block::block_on;
 use crate::sync::order::{Fifo, Lifo, Order, Priority, Store};
-use crate::sync::queue_wait::{Get, Join, Put};
-use crate::sys::Brief;
+use crate::sync::queue_wait::{Get, Items, Join, Put};
+use crate::sys::{Brief, constant};
 use crate::wait_list::{WaitList, Wakers};
+use std::collections::{BinaryHeap, VecDeque};
 use std::fmt;
 use std::ops::Deref;
 
@@ -112,16 +113,18 @@ pub enum TryGetError {
 pub struct DoneTooOften;
 
 impl<T, O: Order<T>> Queue<T, O> {
-    fn with_capacity(capacity: usize) -> Self {
-        let inner = Inner {
-            items: O::Store::default(),
-            getters: WaitList::new(),
-            putters: WaitList::new(),
-            joiners: WaitList::new(),
-            unfinished: 0,
-            is_shut_down: false,
-        };
-        Queue { inner: Brief::new(inner), capacity }
+    constant! {
+        fn with(items: O::Store, capacity: usize) -> Self {
+            let inner = Inner {
+                items,
+                getters: WaitList::new(),
+                putters: WaitList::new(),
+                joiners: WaitList::new(),
+                unfinished: 0,
+                is_shut_down: false,
+            };
+            Queue { inner: Brief::new(inner), capacity }
+        }
     }
 
     /// Puts an item in, waiting while there is no room.
@@ -199,6 +202,32 @@ impl<T, O: Order<T>> Queue<T, O> {
     #[track_caller]
     pub fn get_blocking(&self) -> Result<T, Shutdown> {
         block_on(self.get())
+    }
+
+    /// Makes a stream of items, each taken out as by [`get`](Queue::get), which ends when the queue
+    /// is [shut down](Queue::shutdown) and empty.
+    ///
+    /// # Cancellation
+    /// Takes nothing, and a stream that is dropped has taken no more than it gave.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use filch::sync::Queue;
+    /// use futures::StreamExt;
+    ///
+    /// filch::sim::run(0, async {
+    ///     let queue = Queue::unbounded();
+    ///     queue.try_put(1).unwrap();
+    ///     queue.try_put(2).unwrap();
+    ///     queue.shutdown();
+    ///     assert_eq!(queue.stream().collect::<Vec<_>>().await, [1, 2]);
+    ///     Ok(())
+    /// })
+    /// .unwrap();
+    /// ```
+    pub fn stream(&self) -> Items<'_, T, O> {
+        Items::new(self)
     }
 
     /// Reports that one item which was taken out has been dealt with.
@@ -401,21 +430,25 @@ impl<T: Ord> Deref for PriorityQueue<T> {
 }
 
 macro_rules! constructors {
-    ($($bound:ident)?, $queue:ty, $wrap:expr) => {
+    ($($bound:ident)?, $queue:ty, $store:expr, $(($wrap:ident))?) => {
         impl<T $(: $bound)?> $queue {
-            /// Makes a queue with room for so many items.
-            ///
-            /// # Panics
-            /// If that is none.
-            #[track_caller]
-            pub fn bounded(capacity: usize) -> Self {
-                assert!(capacity > 0, "a queue needs room for an item");
-                $wrap(Queue::with_capacity(capacity))
+            constant! {
+                /// Makes a queue with room for so many items.
+                ///
+                /// # Panics
+                /// If that is none.
+                #[track_caller]
+                pub fn bounded(capacity: usize) -> Self {
+                    assert!(capacity > 0, "a queue needs room for an item");
+                    $($wrap)? (Queue::with($store, capacity))
+                }
             }
 
-            /// Makes a queue with room for as many items as memory holds.
-            pub fn unbounded() -> Self {
-                $wrap(Queue::with_capacity(0))
+            constant! {
+                /// Makes a queue with room for as many items as memory holds.
+                pub fn unbounded() -> Self {
+                    $($wrap)? (Queue::with($store, 0))
+                }
             }
         }
 
@@ -428,9 +461,9 @@ macro_rules! constructors {
     };
 }
 
-constructors!(, Queue<T>, std::convert::identity);
-constructors!(, LifoQueue<T>, LifoQueue);
-constructors!(Ord, PriorityQueue<T>, PriorityQueue);
+constructors!(, Queue<T>, VecDeque::new(),);
+constructors!(, LifoQueue<T>, Vec::new(), (LifoQueue));
+constructors!(Ord, PriorityQueue<T>, BinaryHeap::new(), (PriorityQueue));
 
 impl<T, O: Order<T>> fmt::Debug for Queue<T, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

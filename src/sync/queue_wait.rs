@@ -6,9 +6,10 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-use crate::sync::order::{Order, Store};
+use crate::sync::order::{Fifo, Order, Store};
 use crate::sync::queue::{PutError, Queue, Shutdown, TryGetError, TryPutError};
 use crate::wait_list::Waiter;
 
@@ -76,6 +77,7 @@ impl<T, O: Order<T>> Future for Put<'_, T, O> {
 
 pin_project! {
     /// Waits for an item.
+    #[derive(Debug)]
     pub(super) struct Get<'a, T, O: Order<T>> {
         queue: &'a Queue<T, O>,
         #[pin]
@@ -134,6 +136,30 @@ impl<T, O: Order<T>> Future for Get<'_, T, O> {
             Err(TryGetError::Shutdown) => Poll::Ready(Err(Shutdown)),
             Err(TryGetError::Empty) => Poll::Pending,
         }
+    }
+}
+
+pin_project! {
+    /// The stream of a queue's items, from [`Queue::stream`].
+    #[derive(Debug)]
+    #[must_use = "streams do nothing unless they are polled"]
+    pub struct Items<'a, T, O: Order<T> = Fifo> {
+        #[pin]
+        get: Get<'a, T, O>,
+    }
+}
+
+impl<'a, T, O: Order<T>> Items<'a, T, O> {
+    pub(super) fn new(queue: &'a Queue<T, O>) -> Self {
+        Items { get: Get::new(queue) }
+    }
+}
+
+impl<T, O: Order<T>> Stream for Items<'_, T, O> {
+    type Item = T;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        self.project().get.poll(context).map(Result::ok)
     }
 }
 
