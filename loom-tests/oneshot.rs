@@ -46,3 +46,32 @@ fn the_end_arrives_at_the_latest_waker() {
         ends.join().unwrap();
     });
 }
+
+/// One waits for the other to go away. Breaks if the receiver goes straight to GONE when it is
+/// watched, or if `poll_closed` leaves its waker without a look at `goes`.
+#[test]
+fn a_sender_learns_that_the_receiver_is_gone() {
+    explore(|| {
+        let (mut sender, receiver) = oneshot::channel::<u32>();
+        let goes = thread::spawn(move || drop(receiver));
+        block_on(sender.closed());
+        assert!(sender.is_closed());
+        assert_eq!(sender.send(1), Err(1));
+        goes.join().unwrap();
+    });
+}
+
+/// One looks whether the other is gone, and sends; the other waits. Breaks if `exchange` drops the
+/// bit, or does not try again when it is set.
+#[test]
+fn a_watched_receiver_gets_its_value() {
+    explore(|| {
+        let (mut sender, receiver) = oneshot::channel();
+        let sends = thread::spawn(move || {
+            assert!(poll_once_and_drop(sender.closed()).is_none());
+            sender.send(7).unwrap();
+        });
+        assert_eq!(block_on(receiver), Ok(7));
+        sends.join().unwrap();
+    });
+}

@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::sync::block::block_on;
+use crate::sync::deserted::{Deserted, Seats};
 use crate::sys::{Arc, Mutex};
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
@@ -25,6 +26,16 @@ struct Shared<T> {
     senders: usize,
     receivers: usize,
     line: WaitList<()>,
+    /// The senders who wait for the last receiver to go.
+    deserted: WaitList<()>,
+}
+
+impl<T> Seats for Mutex<Shared<T>> {
+    fn look<R>(&self, look: impl FnOnce(usize, &mut WaitList<()>) -> R) -> R {
+        let mut shared = self.lock();
+        let receivers = shared.receivers;
+        look(receivers, &mut shared.deserted)
+    }
 }
 
 struct Slot<T> {
@@ -68,8 +79,8 @@ impl<T> Shared<T> {
 pub fn channel<T: Clone>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     assert!(capacity > 0, "a broadcast channel needs room for a value");
     let ring = VecDeque::new();
-    let line = WaitList::new();
-    let shared = Shared { ring, start: 0, capacity, senders: 1, receivers: 1, line };
+    let (line, deserted) = (WaitList::new(), WaitList::new());
+    let shared = Shared { ring, start: 0, capacity, senders: 1, receivers: 1, line, deserted };
     let shared = Arc::new(Mutex::new(shared));
     (Sender { shared: shared.clone() }, Receiver { shared, next: 0 })
 }
@@ -145,6 +156,30 @@ impl<T> Sender<T> {
     /// Returns how many receivers there are.
     pub fn receivers(&self) -> usize {
         self.shared.lock().receivers
+    }
+
+    /// Waits until there is no receiver; at once if it is so.
+    ///
+    /// Others may [subscribe](Sender::subscribe) later.
+    ///
+    /// # Cancellation
+    /// Has no effect on anything else.
+    pub async fn closed(&self) {
+        Deserted::new(&*self.shared).await;
+    }
+
+    /// As [`closed`](Sender::closed), blocking this plain thread.
+    ///
+    /// # Panics
+    /// Inside a task.
+    #[track_caller]
+    pub fn closed_blocking(&self) {
+        block_on(self.closed());
+    }
+
+    /// Returns whether there is no receiver just now.
+    pub fn is_closed(&self) -> bool {
+        self.receivers() == 0
     }
 }
 
@@ -253,14 +288,19 @@ impl<T> Drop for Sender<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         let mut unwanted = Vec::new();
+        let mut wakers = Wakers::new();
         let mut shared = self.shared.lock();
         shared.receivers -= 1;
+        if shared.receivers == 0 {
+            shared.deserted.wake_all(&mut wakers);
+        }
         let seen = self.next.saturating_sub(shared.start) as usize;
         shared.ring.iter_mut().skip(seen).for_each(|slot| slot.left -= 1);
         while shared.ring.front().is_some_and(|slot| slot.left == 0) {
             unwanted.extend(shared.drop_first());
         }
         drop(shared);
+        wakers.wake();
     }
 }
 

@@ -124,6 +124,19 @@ impl Condition {
         block_on(self.wait(guard));
     }
 
+    /// As [`wait_for`](Condition::wait_for), blocking this plain thread.
+    ///
+    /// # Panics
+    /// Inside a task.
+    #[track_caller]
+    pub fn wait_for_blocking<G: WholeGuard>(
+        &self,
+        guard: &mut G,
+        is_met: impl FnMut(&mut G::Value) -> bool,
+    ) {
+        block_on(self.wait_for(guard, is_met));
+    }
+
     /// Returns how many wait in line.
     pub fn waiting(&self) -> usize {
         self.line.lock().len()

@@ -25,6 +25,7 @@ mod barrier;
 mod block;
 pub mod broadcast;
 mod condition;
+mod deserted;
 mod event;
 mod guards;
 mod lock;

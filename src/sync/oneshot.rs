@@ -13,15 +13,20 @@
 //!
 //! So sending and receiving cost one exchange each. Whoever sets one of the last three states
 //! does not touch the allocation any more.
+//!
+//! A sender who waits for the receiver to go sets WATCHED beside the state, once and for good: from
+//! then on the receiver, before it sets GONE, says in `watch` that it goes, and takes the sender's
+//! waker from there.
 //! Model: `loom-tests/oneshot.rs`.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
 use crate::sync::block::block_on;
-use crate::sys::{AtomicU32, Ordering, Patience, UnsafeCell};
+use crate::sys::{AtomicU32, Brief, Ordering, Patience, UnsafeCell};
 
 const EMPTY: u32 = 0;
 const WAITING: u32 = 1;
@@ -29,11 +34,21 @@ const TAKING: u32 = 2;
 const SENT: u32 = 3;
 const CLOSED: u32 = 4;
 const GONE: u32 = 5;
+/// A bit beside the state, which is kept while the state is EMPTY or WAITING.
+const WATCHED: u32 = 8;
 
 struct Inner<T> {
     state: AtomicU32,
     value: UnsafeCell<Option<T>>,
     waker: UnsafeCell<Option<Waker>>,
+    watch: Brief<Watch>,
+}
+
+/// What a receiver that goes tells a sender that waits for it.
+#[derive(Default)]
+struct Watch {
+    goes: bool,
+    waker: Option<Waker>,
 }
 
 /// Makes a channel for one value.
@@ -56,6 +71,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
         state: AtomicU32::new(EMPTY),
         value: UnsafeCell::new(None),
         waker: UnsafeCell::new(None),
+        watch: Brief::new(Watch::default()),
     });
     let inner = NonNull::from(Box::leak(inner));
     (Sender { half: Half(inner) }, Receiver { half: Some(Half(inner)) })
@@ -76,11 +92,21 @@ impl<T> Half<T> {
     }
 
     fn state(&self) -> u32 {
-        self.inner().state.load(Ordering::Acquire)
+        self.inner().state.load(Ordering::Acquire) & !WATCHED
     }
 
-    fn exchange(&self, from: u32, to: u32) -> Result<u32, u32> {
-        self.inner().state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+    /// Exchanges the state, and leaves the bit beside it alone.
+    #[inline]
+    fn exchange(&self, from: u32, to: u32) -> Result<(), u32> {
+        let state = &self.inner().state;
+        match state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Ok(()),
+            // Once set, the bit stays.
+            Err(now) if now == from | WATCHED => state
+                .compare_exchange(now, to | WATCHED, Ordering::AcqRel, Ordering::Acquire)
+                .map_or_else(|now| Err(now & !WATCHED), |_| Ok(())),
+            Err(now) => Err(now & !WATCHED),
+        }
     }
 
     /// # Safety
@@ -156,6 +182,60 @@ impl<T> Sender<T> {
     /// Returns whether the receiver is gone: nobody wants the value.
     pub fn is_closed(&self) -> bool {
         self.half.state() == GONE
+    }
+
+    /// Waits until the receiver is gone: nobody wants the value.
+    ///
+    /// # Cancellation
+    /// Has no effect on anything else.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use filch::sync::oneshot;
+    ///
+    /// filch::sim::run(0, async {
+    ///     let (mut sender, receiver) = oneshot::channel::<u32>();
+    ///     let worker = filch::spawn(async move { sender.closed().await });
+    ///     drop(receiver);
+    ///     worker.await
+    /// })
+    /// .unwrap();
+    /// ```
+    pub async fn closed(&mut self) {
+        poll_fn(|context| self.poll_closed(context)).await;
+    }
+
+    /// As [`closed`](Sender::closed), blocking this plain thread.
+    ///
+    /// # Panics
+    /// Inside a task.
+    #[track_caller]
+    pub fn closed_blocking(&mut self) {
+        block_on(self.closed());
+    }
+
+    /// As [`closed`](Sender::closed), in a hand-written future.
+    pub fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let inner = self.half.inner();
+        // The receiver either sees the bit before it goes, or is gone.
+        if inner.state.fetch_or(WATCHED, Ordering::AcqRel) & !WATCHED == GONE {
+            return Poll::Ready(());
+        }
+        let waker = context.waker().clone();
+        let mut watch = inner.watch.lock();
+        if !watch.goes {
+            let former = watch.waker.replace(waker);
+            drop(watch);
+            drop(former);
+            return Poll::Pending;
+        }
+        drop(watch);
+        let mut patience = Patience::new();
+        while !self.is_closed() {
+            patience.wait();
+        }
+        Poll::Ready(())
     }
 }
 
@@ -289,13 +369,31 @@ impl<T> Drop for Receiver<T> {
                         half.inner().waker.with_mut(|waker| unsafe { *waker = None });
                     }
                 }
-                _ => {
-                    if half.exchange(EMPTY, GONE).is_ok() {
-                        return;
-                    }
-                }
+                _ if go(half) => return,
+                _ => {}
             }
         }
+    }
+}
+
+/// The receiver's last step, from EMPTY; false: the state has changed.
+fn go<T>(half: &Half<T>) -> bool {
+    let inner = half.inner();
+    let order = (Ordering::AcqRel, Ordering::Acquire);
+    match inner.state.compare_exchange(EMPTY, GONE, order.0, order.1) {
+        Ok(_) => true,
+        Err(now) if now == EMPTY | WATCHED => {
+            let mut watch = inner.watch.lock();
+            watch.goes = true;
+            let waker = watch.waker.take();
+            drop(watch);
+            let gone = inner.state.compare_exchange(now, GONE, order.0, order.1).is_ok();
+            if let Some(waker) = waker.filter(|_| gone) {
+                waker.wake();
+            }
+            gone
+        }
+        Err(_) => false,
     }
 }
 

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::sync::block::block_on;
+use crate::sync::deserted::{Deserted, Seats};
 use crate::sys::{Arc, Mutex};
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
@@ -22,6 +23,16 @@ struct Shared<T> {
     senders: usize,
     receivers: usize,
     line: WaitList<()>,
+    /// The senders who wait for the last receiver to go.
+    deserted: WaitList<()>,
+}
+
+impl<T> Seats for Mutex<Shared<T>> {
+    fn look<R>(&self, look: impl FnOnce(usize, &mut WaitList<()>) -> R) -> R {
+        let mut shared = self.lock();
+        let receivers = shared.receivers;
+        look(receivers, &mut shared.deserted)
+    }
 }
 
 impl<T> Shared<T> {
@@ -49,9 +60,9 @@ impl<T> Shared<T> {
 /// .unwrap();
 /// ```
 pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
-    let line = WaitList::new();
+    let (line, deserted) = (WaitList::new(), WaitList::new());
     let value = Arc::new(value);
-    let shared = Shared { value, version: 0, senders: 1, receivers: 1, line };
+    let shared = Shared { value, version: 0, senders: 1, receivers: 1, line, deserted };
     let shared = Arc::new(Mutex::new(shared));
     (Sender { shared: shared.clone() }, Receiver { shared, seen: 0 })
 }
@@ -144,6 +155,30 @@ impl<T> Sender<T> {
     pub fn receivers(&self) -> usize {
         self.shared.lock().receivers
     }
+
+    /// Waits until there is no receiver; at once if it is so.
+    ///
+    /// Others may [subscribe](Sender::subscribe) later.
+    ///
+    /// # Cancellation
+    /// Has no effect on anything else.
+    pub async fn closed(&self) {
+        Deserted::new(&*self.shared).await;
+    }
+
+    /// As [`closed`](Sender::closed), blocking this plain thread.
+    ///
+    /// # Panics
+    /// Inside a task.
+    #[track_caller]
+    pub fn closed_blocking(&self) {
+        block_on(self.closed());
+    }
+
+    /// Returns whether there is no receiver just now.
+    pub fn is_closed(&self) -> bool {
+        self.receivers() == 0
+    }
 }
 
 impl<T> Receiver<T> {
@@ -217,6 +252,21 @@ impl<T> Receiver<T> {
     pub fn changed_blocking(&mut self) -> Result<(), Closed> {
         block_on(self.changed())
     }
+
+    /// As [`wait_for`](Receiver::wait_for), blocking this plain thread.
+    ///
+    /// # Errors
+    /// As of [`wait_for`](Receiver::wait_for).
+    ///
+    /// # Panics
+    /// Inside a task.
+    #[track_caller]
+    pub fn wait_for_blocking(
+        &mut self,
+        is_wanted: impl FnMut(&T) -> bool,
+    ) -> Result<Arc<T>, Closed> {
+        block_on(self.wait_for(is_wanted))
+    }
 }
 
 impl<T> Clone for Sender<T> {
@@ -249,7 +299,14 @@ impl<T> Drop for Sender<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        self.shared.lock().receivers -= 1;
+        let mut wakers = Wakers::new();
+        let mut shared = self.shared.lock();
+        shared.receivers -= 1;
+        if shared.receivers == 0 {
+            shared.deserted.wake_all(&mut wakers);
+        }
+        drop(shared);
+        wakers.wake();
     }
 }
 
