@@ -12,6 +12,7 @@
 //! Model: `loom-tests/latest.rs`.
 
 use std::fmt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -19,6 +20,7 @@ use pin_project_lite::pin_project;
 
 use crate::sync::block::block_on;
 use crate::sys::{Brief, constant};
+use crate::task::reasons;
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
 /// Makes tasks wait for each other: so many meet, then all go on; again and again.
@@ -109,8 +111,10 @@ impl Barrier {
     ///
     /// # Cancellation
     /// Leaves; the others wait for one more again.
-    pub async fn wait(&self) -> Result<usize, BrokenBarrier> {
-        Wait { barrier: self, waiter: Waiter::new(0), stage: Stage::New }.await
+    #[track_caller]
+    pub fn wait(&self) -> impl Future<Output = Result<usize, BrokenBarrier>> {
+        let at = Location::caller();
+        Wait { barrier: self, at, waiter: Waiter::new(0), stage: Stage::New }
     }
 
     /// As [`wait`](Barrier::wait), blocking this plain thread.
@@ -221,8 +225,10 @@ enum Stage {
 
 pin_project! {
     #[derive(Debug)]
+    #[must_use = "futures do nothing unless they are polled"]
     struct Wait<'a> {
         barrier: &'a Barrier,
+        at: &'static Location<'static>,
         #[pin]
         waiter: Waiter<usize>,
         stage: Stage,
@@ -303,6 +309,20 @@ impl Future for Wait<'_> {
     type Output = Result<usize, BrokenBarrier>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let at = self.at;
+        let polled = self.as_mut().poll_stage(context);
+        if polled.is_pending() {
+            reasons::note("the other parties of a barrier", at);
+        }
+        polled
+    }
+}
+
+impl Wait<'_> {
+    fn poll_stage(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<usize, BrokenBarrier>> {
         let this = self.as_mut().project();
         let stage = *this.stage;
         if this.waiter.is_waiting() {

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -16,6 +17,7 @@ use pin_project_lite::pin_project;
 use crate::sync::block::block_on;
 use crate::sync::deserted::{Deserted, Seats};
 use crate::sys::{Arc, Mutex};
+use crate::task::reasons;
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
 struct Shared<T> {
@@ -164,8 +166,9 @@ impl<T> Sender<T> {
     ///
     /// # Cancellation
     /// Has no effect on anything else.
-    pub async fn closed(&self) {
-        Deserted::new(&*self.shared).await;
+    #[track_caller]
+    pub fn closed(&self) -> impl Future<Output = ()> {
+        Deserted::new(&*self.shared, Location::caller())
     }
 
     /// As [`closed`](Sender::closed), blocking this plain thread.
@@ -193,12 +196,18 @@ impl<T: Clone> Receiver<T> {
     ///
     /// # Cancellation
     /// Takes nothing.
-    pub async fn recv(&mut self) -> Result<T, RecvError> {
-        match self.try_recv() {
-            Ok(value) => Ok(value),
-            Err(TryRecvError::Empty) => Recv { receiver: self, waiter: Waiter::new(()) }.await,
-            Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
-            Err(TryRecvError::Closed) => Err(RecvError::Closed),
+    #[track_caller]
+    pub fn recv(&mut self) -> impl Future<Output = Result<T, RecvError>> {
+        let at = Location::caller();
+        async move {
+            match self.try_recv() {
+                Ok(value) => Ok(value),
+                Err(TryRecvError::Empty) => {
+                    Recv { receiver: self, at, waiter: Waiter::new(()) }.await
+                }
+                Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
+                Err(TryRecvError::Closed) => Err(RecvError::Closed),
+            }
         }
     }
 
@@ -307,6 +316,7 @@ impl<T> Drop for Receiver<T> {
 pin_project! {
     struct Recv<'a, T> {
         receiver: &'a mut Receiver<T>,
+        at: &'static Location<'static>,
         #[pin]
         waiter: Waiter<()>,
     }
@@ -330,6 +340,8 @@ impl<T: Clone> Future for Recv<'_, T> {
         if this.waiter.is_waiting() {
             let mut shared = this.receiver.shared.lock();
             if shared.line.update(this.waiter.as_ref(), context.waker()) {
+                drop(shared);
+                reasons::note("a value of a broadcast channel", this.at);
                 return Poll::Pending;
             }
         }
@@ -338,7 +350,10 @@ impl<T: Clone> Future for Recv<'_, T> {
         let waiter = this.waiter.as_ref();
         Poll::Ready(match this.receiver.recv_or(|shared| shared.line.join(waiter, waker)) {
             Ok(value) => Ok(value),
-            Err(TryRecvError::Empty) => return Poll::Pending,
+            Err(TryRecvError::Empty) => {
+                reasons::note("a value of a broadcast channel", this.at);
+                return Poll::Pending;
+            }
             Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
             Err(TryRecvError::Closed) => Err(RecvError::Closed),
         })

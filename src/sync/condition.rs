@@ -7,6 +7,7 @@
 //! Model: `loom-tests/condition.rs`.
 
 use std::fmt;
+use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
@@ -14,8 +15,9 @@ use pin_project_lite::pin_project;
 
 use crate::sync::block::block_on;
 use crate::sync::guards::WholeGuard;
-use crate::sync::permits::Acquire;
+use crate::sync::permits::{Acquire, Want, Why};
 use crate::sys::{Brief, constant};
+use crate::task::reasons;
 use crate::task::unwind::catch_cancelled_any;
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
@@ -81,13 +83,19 @@ impl Condition {
     ///
     /// Dropped by other means, such as a `select!`, it cannot wait for the lock: the guard has
     /// lost it, and panics when it is used.
-    pub async fn wait<G: WholeGuard>(&self, guard: &mut G) {
-        let mut wait = pin!(Wait { condition: self, waiter: Waiter::new(()), notified: false });
+    #[track_caller]
+    pub fn wait<G: WholeGuard>(&self, guard: &mut G) -> impl Future<Output = ()> {
+        self.wait_at(guard, Location::caller())
+    }
+
+    async fn wait_at<G: WholeGuard>(&self, guard: &mut G, at: &'static Location<'static>) {
+        let wait = Wait { condition: self, at, waiter: Waiter::new(()), notified: false };
+        let mut wait = pin!(wait);
         let lock = wait.as_mut().join(guard);
         let mut cancelled = catch_cancelled_any(wait.as_mut()).await.err();
         wait.as_mut().stop();
         if !lock.permits.try_acquire(1) {
-            let mut acquire = pin!(Acquire::new(&lock.permits, 1));
+            let mut acquire = pin!(Acquire::new(&lock.permits, 1, Why(Want::Lock, at)));
             while let Err(another) = catch_cancelled_any(acquire.as_mut()).await {
                 cancelled = Some(another);
             }
@@ -105,13 +113,17 @@ impl Condition {
     ///
     /// # Cancellation
     /// As of [`wait`](Condition::wait).
-    pub async fn wait_for<G: WholeGuard>(
+    #[track_caller]
+    pub fn wait_for<G: WholeGuard>(
         &self,
         guard: &mut G,
         mut is_met: impl FnMut(&mut G::Value) -> bool,
-    ) {
-        while !is_met(guard) {
-            self.wait(guard).await;
+    ) -> impl Future<Output = ()> {
+        let at = Location::caller();
+        async move {
+            while !is_met(guard) {
+                self.wait_at(guard, at).await;
+            }
         }
     }
 
@@ -179,6 +191,7 @@ pin_project! {
     /// Waits for a notification; dropped before it is used up, it passes it on.
     struct Wait<'a> {
         condition: &'a Condition,
+        at: &'static Location<'static>,
         #[pin]
         waiter: Waiter<()>,
         notified: bool,
@@ -232,6 +245,7 @@ impl Future for Wait<'_> {
         let this = self.project();
         let waiter = this.waiter.as_ref();
         if waiter.is_waiting() && this.condition.line.lock().update(waiter, context.waker()) {
+            reasons::note("a notification", this.at);
             return Poll::Pending;
         }
         Poll::Ready(())

@@ -1,10 +1,12 @@
 //! Waiting, as a sender, until nobody receives any more.
 
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::task::reasons;
 use crate::wait_list::{WaitList, Waiter};
 
 /// The shared part of a channel with any number of receivers.
@@ -19,6 +21,7 @@ pin_project! {
     #[must_use = "futures do nothing unless they are polled"]
     pub(super) struct Deserted<'a, C: Seats> {
         channel: &'a C,
+        at: &'static Location<'static>,
         #[pin]
         waiter: Waiter<()>,
     }
@@ -35,8 +38,8 @@ pin_project! {
 }
 
 impl<'a, C: Seats> Deserted<'a, C> {
-    pub(super) fn new(channel: &'a C) -> Self {
-        Deserted { channel, waiter: Waiter::new(()) }
+    pub(super) fn new(channel: &'a C, at: &'static Location<'static>) -> Self {
+        Deserted { channel, at, waiter: Waiter::new(()) }
     }
 }
 
@@ -47,16 +50,20 @@ impl<C: Seats> Future for Deserted<'_, C> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let waker = context.waker().clone();
-        this.channel.look(|receivers, line| {
+        let waits = this.channel.look(|receivers, line| {
             if line.update(this.waiter.as_ref(), &waker) {
-                return Poll::Pending;
+                return true;
             }
             this.waiter.as_mut().reset();
-            if receivers == 0 {
-                return Poll::Ready(());
+            if receivers > 0 {
+                line.join(this.waiter.as_ref(), waker);
             }
-            line.join(this.waiter.as_ref(), waker);
-            Poll::Pending
-        })
+            receivers > 0
+        });
+        if !waits {
+            return Poll::Ready(());
+        }
+        reasons::note("all receivers of a channel to be gone", this.at);
+        Poll::Pending
     }
 }

@@ -10,6 +10,7 @@
 //! Model: `loom-tests/event.rs`.
 
 use std::fmt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -17,6 +18,7 @@ use pin_project_lite::pin_project;
 
 use crate::sync::block::block_on;
 use crate::sys::{AtomicBool, Brief, BriefGuard, Ordering, constant};
+use crate::task::reasons;
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
 /// A flag: tasks wait until it is set.
@@ -115,8 +117,9 @@ impl Event {
     ///
     /// # Cancellation
     /// Has no effect on anything else.
+    #[track_caller]
     pub fn wait(&self) -> impl Future<Output = ()> {
-        Wait { event: self, waiter: Waiter::new(0) }
+        Wait { event: self, at: Location::caller(), waiter: Waiter::new(0) }
     }
 
     /// As [`wait`](Event::wait), blocking this plain thread.
@@ -196,6 +199,7 @@ pin_project! {
     #[must_use = "futures do nothing unless they are polled"]
     struct Wait<'a> {
         event: &'a Event,
+        at: &'static Location<'static>,
         #[pin]
         waiter: Waiter<u64>,
     }
@@ -219,6 +223,8 @@ impl Future for Wait<'_> {
         if waiter.is_waiting() {
             let mut line = this.event.line.lock();
             if line.waiters.update(waiter, context.waker()) {
+                drop(line);
+                reasons::note("an event", this.at);
                 return Poll::Pending;
             }
         }
@@ -226,6 +232,7 @@ impl Future for Wait<'_> {
         if over || this.event.set_or_join(this.waiter, context) {
             return Poll::Ready(());
         }
+        reasons::note("an event", this.at);
         Poll::Pending
     }
 }

@@ -27,6 +27,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::sync::block::block_on;
 use crate::sys::{AtomicU32, Brief, Ordering, Patience, UnsafeCell};
+use crate::task::reasons;
 
 const EMPTY: u32 = 0;
 const WAITING: u32 = 1;
@@ -228,6 +229,7 @@ impl<T> Sender<T> {
             let former = watch.waker.replace(waker);
             drop(watch);
             drop(former);
+            reasons::note_somewhere("the receiver of a oneshot channel to be gone");
             return Poll::Pending;
         }
         drop(watch);
@@ -353,7 +355,11 @@ impl<T> Future for Receiver<T> {
     /// If it is polled again after its end.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let half = self.half.as_ref().expect("a oneshot channel is polled after its end");
-        if Receiver::wait(half, context.waker()) { Poll::Ready(self.take()) } else { Poll::Pending }
+        if Receiver::wait(half, context.waker()) {
+            return Poll::Ready(self.take());
+        }
+        reasons::note_somewhere("the value of a oneshot channel");
+        Poll::Pending
     }
 }
 

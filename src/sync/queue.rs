@@ -15,6 +15,7 @@ use crate::wait_list::{WaitList, Wakers};
 use std::collections::{BinaryHeap, VecDeque};
 use std::fmt;
 use std::ops::Deref;
+use std::panic::Location;
 
 /// A queue of items, first in, first out; bounded or not.
 ///
@@ -137,11 +138,15 @@ impl<T, O: Order<T>> Queue<T, O> {
     /// # Cancellation
     /// Puts nothing: the item is dropped. Room already announced to this call is announced to the
     /// next in line.
-    pub async fn put(&self, item: T) -> Result<(), PutError<T>> {
-        match self.try_put(item) {
-            Ok(()) => Ok(()),
-            Err(TryPutError::Shutdown(item)) => Err(PutError(item)),
-            Err(TryPutError::Full(item)) => Put::new(self, item).await,
+    #[track_caller]
+    pub fn put(&self, item: T) -> impl Future<Output = Result<(), PutError<T>>> {
+        let at = Location::caller();
+        async move {
+            match self.try_put(item) {
+                Ok(()) => Ok(()),
+                Err(TryPutError::Shutdown(item)) => Err(PutError(item)),
+                Err(TryPutError::Full(item)) => Put::new(self, item, at).await,
+            }
         }
     }
 
@@ -154,11 +159,15 @@ impl<T, O: Order<T>> Queue<T, O> {
     ///
     /// # Cancellation
     /// Takes nothing. An item already announced to this call is announced to the next in line.
-    pub async fn get(&self) -> Result<T, Shutdown> {
-        match self.try_get() {
-            Ok(item) => Ok(item),
-            Err(TryGetError::Shutdown) => Err(Shutdown),
-            Err(TryGetError::Empty) => Get::new(self).await,
+    #[track_caller]
+    pub fn get(&self) -> impl Future<Output = Result<T, Shutdown>> {
+        let at = Location::caller();
+        async move {
+            match self.try_get() {
+                Ok(item) => Ok(item),
+                Err(TryGetError::Shutdown) => Err(Shutdown),
+                Err(TryGetError::Empty) => Get::new(self, at).await,
+            }
         }
     }
 
@@ -226,8 +235,9 @@ impl<T, O: Order<T>> Queue<T, O> {
     /// })
     /// .unwrap();
     /// ```
+    #[track_caller]
     pub fn stream(&self) -> Items<'_, T, O> {
-        Items::new(self)
+        Items::new(self, Location::caller())
     }
 
     /// Reports that one item which was taken out has been dealt with.
@@ -252,8 +262,9 @@ impl<T, O: Order<T>> Queue<T, O> {
     ///
     /// # Cancellation
     /// Has no effect on anything else.
-    pub async fn join(&self) {
-        Join::new(self).await;
+    #[track_caller]
+    pub fn join(&self) -> impl Future<Output = ()> {
+        Join::new(self, Location::caller())
     }
 
     /// As [`join`](Queue::join), blocking this plain thread.

@@ -4,10 +4,11 @@
 //! line for both keeps the order of arrival, so neither kind can starve the other.
 
 use std::fmt;
+use std::panic::Location;
 
 use crate::sync::block::block_on;
 use crate::sync::lock::WouldWait;
-use crate::sync::permits::Permits;
+use crate::sync::permits::{Permits, Want, Why};
 use crate::sync::rwlock_guards::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 use crate::sync::rwlock_guards::{RwLockReadGuard, RwLockWriteGuard};
 use crate::sys::{Arc, UnsafeCell, constant};
@@ -61,9 +62,13 @@ impl<T> RwLock<T> {
     /// # Cancellation
     /// Leaves the line; a lock already promised to this call is given back.
     #[inline]
-    pub async fn read(&self) -> RwLockReadGuard<'_, T> {
-        self.permits.acquire(1).await;
-        RwLockReadGuard::new(self)
+    #[track_caller]
+    pub fn read(&self) -> impl Future<Output = RwLockReadGuard<'_, T>> {
+        let why = Why(Want::Read, Location::caller());
+        async move {
+            self.permits.acquire(1, why).await;
+            RwLockReadGuard::new(self)
+        }
     }
 
     /// Takes the lock for writing, waiting in line for it.
@@ -71,27 +76,39 @@ impl<T> RwLock<T> {
     /// # Cancellation
     /// Leaves the line; a lock already promised to this call goes to the next in line.
     #[inline]
-    pub async fn write(&self) -> RwLockWriteGuard<'_, T> {
-        self.permits.acquire(ALL).await;
-        RwLockWriteGuard::new(self)
+    #[track_caller]
+    pub fn write(&self) -> impl Future<Output = RwLockWriteGuard<'_, T>> {
+        let why = Why(Want::Write, Location::caller());
+        async move {
+            self.permits.acquire(ALL, why).await;
+            RwLockWriteGuard::new(self)
+        }
     }
 
     /// As [`read`](RwLock::read), with a guard that keeps the lock alive.
     ///
     /// # Cancellation
     /// Leaves the line; a lock already promised to this call is given back.
-    pub async fn read_owned(lock: &Arc<Self>) -> OwnedRwLockReadGuard<T> {
-        lock.permits.acquire(1).await;
-        OwnedRwLockReadGuard::new(lock.clone())
+    #[track_caller]
+    pub fn read_owned(lock: &Arc<Self>) -> impl Future<Output = OwnedRwLockReadGuard<T>> {
+        let why = Why(Want::Read, Location::caller());
+        async move {
+            lock.permits.acquire(1, why).await;
+            OwnedRwLockReadGuard::new(lock.clone())
+        }
     }
 
     /// As [`write`](RwLock::write), with a guard that keeps the lock alive.
     ///
     /// # Cancellation
     /// Leaves the line; a lock already promised to this call goes to the next in line.
-    pub async fn write_owned(lock: &Arc<Self>) -> OwnedRwLockWriteGuard<T> {
-        lock.permits.acquire(ALL).await;
-        OwnedRwLockWriteGuard::new(lock.clone())
+    #[track_caller]
+    pub fn write_owned(lock: &Arc<Self>) -> impl Future<Output = OwnedRwLockWriteGuard<T>> {
+        let why = Why(Want::Write, Location::caller());
+        async move {
+            lock.permits.acquire(ALL, why).await;
+            OwnedRwLockWriteGuard::new(lock.clone())
+        }
     }
 
     /// Takes the lock for reading if nobody writes or waits.

@@ -1,11 +1,12 @@
 //! Semaphores: so many at a time.
 
 use std::fmt;
+use std::panic::Location;
 
 use crate::sync::block::block_on;
 use crate::sync::lock::WouldWait;
 use crate::sync::permit::{Keeper, OwnedPermit, Permit};
-use crate::sync::permits::{MOST, Permits, TooMany};
+use crate::sync::permits::{MOST, Permits, TooMany, Want, Why};
 use crate::sys::{Arc, constant};
 
 /// Lets so many at a time go on; those who wait are served in the order of their arrival.
@@ -136,8 +137,9 @@ macro_rules! take_permits {
             /// # Cancellation
             /// Leaves the line; a permit already given to this call goes to the next in line.
             #[inline]
-            pub async fn acquire(&self) -> Permit<'_> {
-                self.acquire_many(1).await
+            #[track_caller]
+            pub fn acquire(&self) -> impl Future<Output = Permit<'_>> {
+                self.acquire_many(1)
             }
 
             /// Takes several permits at once, waiting in line until as many are free.
@@ -145,26 +147,38 @@ macro_rules! take_permits {
             /// # Cancellation
             /// Leaves the line; permits already given to this call go to the next in line.
             #[inline]
-            pub async fn acquire_many(&self, count: usize) -> Permit<'_> {
-                self.permits.acquire(count).await;
-                Permit::new(self.permits(), count)
+            #[track_caller]
+            pub fn acquire_many(&self, count: usize) -> impl Future<Output = Permit<'_>> {
+                let why = Why(Want::Permits, Location::caller());
+                async move {
+                    self.permits.acquire(count, why).await;
+                    Permit::new(self.permits(), count)
+                }
             }
 
             /// As `acquire`, with a permit that keeps the semaphore alive.
             ///
             /// # Cancellation
             /// Leaves the line; a permit already given to this call goes to the next in line.
-            pub async fn acquire_owned(semaphore: &Arc<Self>) -> OwnedPermit {
-                Self::acquire_many_owned(semaphore, 1).await
+            #[track_caller]
+            pub fn acquire_owned(semaphore: &Arc<Self>) -> impl Future<Output = OwnedPermit> {
+                Self::acquire_many_owned(semaphore, 1)
             }
 
             /// As `acquire_many`, with permits that keep the semaphore alive.
             ///
             /// # Cancellation
             /// Leaves the line; permits already given to this call go to the next in line.
-            pub async fn acquire_many_owned(semaphore: &Arc<Self>, count: usize) -> OwnedPermit {
-                semaphore.permits.acquire(count).await;
-                OwnedPermit::new($keeper(semaphore.clone()), count)
+            #[track_caller]
+            pub fn acquire_many_owned(
+                semaphore: &Arc<Self>,
+                count: usize,
+            ) -> impl Future<Output = OwnedPermit> {
+                let why = Why(Want::Permits, Location::caller());
+                async move {
+                    semaphore.permits.acquire(count, why).await;
+                    OwnedPermit::new($keeper(semaphore.clone()), count)
+                }
             }
 
             /// Takes a permit if one is free and nobody waits.

@@ -6,6 +6,7 @@
 //! Model: `loom-tests/latest.rs`.
 
 use std::fmt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -14,6 +15,7 @@ use pin_project_lite::pin_project;
 use crate::sync::block::block_on;
 use crate::sync::deserted::{Deserted, Seats};
 use crate::sys::{Arc, Mutex};
+use crate::task::reasons;
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
 #[derive(Debug)]
@@ -162,8 +164,9 @@ impl<T> Sender<T> {
     ///
     /// # Cancellation
     /// Has no effect on anything else.
-    pub async fn closed(&self) {
-        Deserted::new(&*self.shared).await;
+    #[track_caller]
+    pub fn closed(&self) -> impl Future<Output = ()> {
+        Deserted::new(&*self.shared, Location::caller())
     }
 
     /// As [`closed`](Sender::closed), blocking this plain thread.
@@ -216,8 +219,9 @@ impl<T> Receiver<T> {
     ///
     /// # Cancellation
     /// Has no effect: a value counts as seen only when this returns.
-    pub async fn changed(&mut self) -> Result<(), Closed> {
-        Changed { receiver: self, waiter: Waiter::new(()) }.await
+    #[track_caller]
+    pub fn changed(&mut self) -> impl Future<Output = Result<(), Closed>> {
+        Changed { receiver: self, at: Location::caller(), waiter: Waiter::new(()) }
     }
 
     /// Waits until the value is as wanted, and gives it; at once if it is.
@@ -227,17 +231,21 @@ impl<T> Receiver<T> {
     ///
     /// # Cancellation
     /// Has no effect on anything but what counts as seen.
-    pub async fn wait_for(
+    #[track_caller]
+    pub fn wait_for(
         &mut self,
         mut is_wanted: impl FnMut(&T) -> bool,
-    ) -> Result<Arc<T>, Closed> {
-        loop {
-            let value = self.see();
-            if is_wanted(&value) {
-                return Ok(value);
+    ) -> impl Future<Output = Result<Arc<T>, Closed>> {
+        let at = Location::caller();
+        async move {
+            loop {
+                let value = self.see();
+                if is_wanted(&value) {
+                    return Ok(value);
+                }
+                drop(value);
+                Changed { receiver: self, at, waiter: Waiter::new(()) }.await?;
             }
-            drop(value);
-            self.changed().await?;
         }
     }
 
@@ -311,8 +319,10 @@ impl<T> Drop for Receiver<T> {
 }
 
 pin_project! {
+    #[must_use = "futures do nothing unless they are polled"]
     struct Changed<'a, T> {
         receiver: &'a mut Receiver<T>,
+        at: &'static Location<'static>,
         #[pin]
         waiter: Waiter<()>,
     }
@@ -336,18 +346,19 @@ impl<T> Future for Changed<'_, T> {
         let waker = context.waker().clone();
         let Receiver { shared, seen } = &mut **this.receiver;
         let mut shared = shared.lock();
-        if shared.line.update(this.waiter.as_ref(), &waker) {
-            return Poll::Pending;
+        if !shared.line.update(this.waiter.as_ref(), &waker) {
+            this.waiter.as_mut().reset();
+            if shared.version != *seen {
+                *seen = shared.version;
+                return Poll::Ready(Ok(()));
+            }
+            if shared.senders == 0 {
+                return Poll::Ready(Err(Closed));
+            }
+            shared.line.join(this.waiter.as_ref(), waker);
         }
-        this.waiter.as_mut().reset();
-        if shared.version != *seen {
-            *seen = shared.version;
-            return Poll::Ready(Ok(()));
-        }
-        if shared.senders == 0 {
-            return Poll::Ready(Err(Closed));
-        }
-        shared.line.join(this.waiter.as_ref(), waker);
+        drop(shared);
+        reasons::note("a change in a watch channel", this.at);
         Poll::Pending
     }
 }
