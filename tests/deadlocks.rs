@@ -108,7 +108,7 @@ fn only_what_the_last_poll_came_to_is_told() {
     let held = lock.try_lock().unwrap();
     let moves_on = async {
         let mut waits = pin!(lock.lock());
-        poll_fn(|cx| Poll::Ready(assert!(waits.as_mut().poll(cx).is_pending()))).await;
+        assert!(poll_fn(|cx| Poll::Ready(waits.as_mut().poll(cx).is_pending())).await);
         yield_now().await;
         pending().await
     };

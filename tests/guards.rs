@@ -10,7 +10,7 @@ use filch::sync::{Barrier, BoundedSemaphore, Condition, Event, LifoQueue, Lock, 
 use filch::sync::{OwnedLockGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 use filch::sync::{PriorityQueue, Queue, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore};
 use filch::{spawn, timeout, yield_now};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 
 #[test]
 fn a_part_of_what_is_read_keeps_writers_out() {
@@ -86,6 +86,38 @@ fn a_panic_while_narrowing_releases_the_lock() {
         drop(RwLockReadGuard::map(table.try_read().unwrap(), |_| -> &u8 { panic!("as above") }))
     });
     assert!(lock.try_lock().is_ok() && table.try_write().is_ok());
+}
+
+#[test]
+fn a_guard_that_has_lost_its_lock_takes_it_again() {
+    in_any_order(async || {
+        let (lock, changed) = (Arc::new(Lock::new(0)), Condition::new());
+        let mut guard = Lock::lock_owned(&lock).await;
+        OwnedLockGuard::relock(&mut guard).await;
+        assert!(changed.wait(&mut guard).now_or_never().is_none());
+        assert!(!OwnedLockGuard::is_held(&guard));
+        // Others had it in between; whoever waits for it longer has it first.
+        let adds = [1, 2].map(|number| {
+            let lock = lock.clone();
+            spawn(async move {
+                let mut guard = lock.lock().await;
+                yield_now().await;
+                *guard += number;
+            })
+        });
+        yield_now().await;
+        // One who gives up has not got it, and can try again.
+        let given_up = timeout(seconds(0), OwnedLockGuard::relock(&mut guard)).await;
+        assert_eq!(given_up.is_ok(), OwnedLockGuard::is_held(&guard));
+        OwnedLockGuard::relock(&mut guard).await;
+        *guard += 4;
+        drop(guard);
+        for add in adds {
+            add.await?;
+        }
+        assert_eq!((*lock.lock().await, changed.waiting()), (7, 0));
+        Ok(())
+    });
 }
 
 #[test]

@@ -4,6 +4,11 @@
 //! missed. However the wait ends, the lock is taken again before anything else happens: a
 //! cancellation is caught here, and goes on once that is done (COND-03). Whoever was notified and
 //! cannot use it, notifies another (COND-04).
+//!
+//! A wait borrows the guard, and does not take it and give it back: whoever catches a cancellation
+//! around the wait still has the guard, and with it the lock, to clean up with. The price is the
+//! wait that is dropped half-way without a cancellation, which cannot wait for the lock any more:
+//! its guard says so, and takes the lock again when it is told to.
 //! Model: `loom-tests/condition.rs`.
 
 use std::fmt;
@@ -82,7 +87,8 @@ impl Condition {
     /// next in line (COND-04).
     ///
     /// Dropped by other means, such as a `select!`, it cannot wait for the lock: the guard has
-    /// lost it, and panics when it is used.
+    /// lost it, and panics when it is used before it has taken the lock
+    /// [again](crate::sync::LockGuard::relock). A timeout is no such means: it cancels.
     #[track_caller]
     pub fn wait<G: WholeGuard>(&self, guard: &mut G) -> impl Future<Output = ()> {
         self.wait_at(guard, Location::caller())
@@ -100,7 +106,7 @@ impl Condition {
                 cancelled = Some(another);
             }
         }
-        guard.put_back(lock);
+        guard.put_back();
         match cancelled {
             // Dropping `wait` passes on a notification.
             Some(cancelled) => cancelled.raise().await,
@@ -214,7 +220,7 @@ impl Wait<'_> {
         // The first poll brings the task's waker.
         let nobody = std::task::Waker::noop().clone();
         this.condition.line.lock().join(this.waiter.as_ref(), nobody);
-        let lock = guard.take_out();
+        let lock = guard.let_go();
         lock.permits.release(1);
         lock
     }

@@ -369,13 +369,11 @@ impl<T> Drop for Receiver<T> {
         loop {
             match settled(half) {
                 SENT | CLOSED => return drop(self.take()),
-                WAITING => {
-                    if half.exchange(WAITING, EMPTY).is_ok() {
-                        // SAFETY: in EMPTY, the waker is the receiver's.
-                        half.inner().waker.with_mut(|waker| unsafe { *waker = None });
-                    }
+                WAITING if half.exchange(WAITING, EMPTY).is_ok() => {
+                    // SAFETY: in EMPTY, the waker is the receiver's.
+                    half.inner().waker.with_mut(|waker| unsafe { *waker = None });
                 }
-                _ if go(half) => return,
+                EMPTY if go(half) => return,
                 _ => {}
             }
         }

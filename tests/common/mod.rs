@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod reports;
+pub(crate) mod sweeps;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
