@@ -16,7 +16,7 @@
 //!
 //! A sender who waits for the receiver to go sets WATCHED beside the state, once and for good: from
 //! then on the receiver, before it sets GONE, says in `watch` that it goes, and takes the sender's
-//! waker from there.
+//! waker from there. Until the bit is set, `watch` is the sender's; then it does not change.
 //! Model: `loom-tests/oneshot.rs`.
 
 use std::fmt;
@@ -42,7 +42,8 @@ struct Inner<T> {
     state: AtomicU32,
     value: UnsafeCell<Option<T>>,
     waker: UnsafeCell<Option<Waker>>,
-    watch: Brief<Watch>,
+    /// Most channels never have one.
+    watch: UnsafeCell<Option<Box<Brief<Watch>>>>,
 }
 
 /// What a receiver that goes tells a sender that waits for it.
@@ -72,7 +73,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
         state: AtomicU32::new(EMPTY),
         value: UnsafeCell::new(None),
         waker: UnsafeCell::new(None),
-        watch: Brief::new(Watch::default()),
+        watch: UnsafeCell::new(None),
     });
     let inner = NonNull::from(Box::leak(inner));
     (Sender { half: Half(inner) }, Receiver { half: Some(Half(inner)) })
@@ -108,6 +109,13 @@ impl<T> Half<T> {
                 .map_or_else(|now| Err(now & !WATCHED), |_| Ok(())),
             Err(now) => Err(now & !WATCHED),
         }
+    }
+
+    /// What the halves tell each other once the bit is set.
+    fn watch(&self) -> &Brief<Watch> {
+        // SAFETY: the caller has seen the bit, or set it: this does not change any more.
+        let watch = self.inner().watch.with(|watch| unsafe { &*watch });
+        watch.as_deref().expect("it is there before the bit is set")
     }
 
     /// # Safety
@@ -218,13 +226,11 @@ impl<T> Sender<T> {
 
     /// As [`closed`](Sender::closed), in a hand-written future.
     pub fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let inner = self.half.inner();
-        // The receiver either sees the bit before it goes, or is gone.
-        if inner.state.fetch_or(WATCHED, Ordering::AcqRel) & !WATCHED == GONE {
+        if self.watch() == GONE {
             return Poll::Ready(());
         }
         let waker = context.waker().clone();
-        let mut watch = inner.watch.lock();
+        let mut watch = self.half.watch().lock();
         if !watch.goes {
             let former = watch.waker.replace(waker);
             drop(watch);
@@ -238,6 +244,20 @@ impl<T> Sender<T> {
             patience.wait();
         }
         Poll::Ready(())
+    }
+
+    /// Sets the bit, and gives the state: the receiver either sees the bit before it goes, or is
+    /// gone.
+    fn watch(&mut self) -> u32 {
+        let inner = self.half.inner();
+        let state = inner.state.load(Ordering::Acquire);
+        if state & WATCHED != 0 {
+            return state & !WATCHED;
+        }
+        let watch = Box::new(Brief::new(Watch::default()));
+        // SAFETY: only the sender, which is `&mut self`, sets the bit, and it is not set.
+        inner.watch.with_mut(|place| unsafe { *place = Some(watch) });
+        inner.state.fetch_or(WATCHED, Ordering::AcqRel)
     }
 }
 
@@ -387,7 +407,7 @@ fn go<T>(half: &Half<T>) -> bool {
     match inner.state.compare_exchange(EMPTY, GONE, order.0, order.1) {
         Ok(_) => true,
         Err(now) if now == EMPTY | WATCHED => {
-            let mut watch = inner.watch.lock();
+            let mut watch = half.watch().lock();
             watch.goes = true;
             let waker = watch.waker.take();
             drop(watch);
