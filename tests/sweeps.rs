@@ -290,6 +290,31 @@ fn a_queue_that_gives_the_youngest_first() {
 }
 
 #[test]
+fn one_who_leaves_the_head_of_the_line() {
+    sweep(async || {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let mine = semaphore.acquire().await;
+        let [wants_two, wants_one] = [2, 1].map(|count| {
+            let semaphore = semaphore.clone();
+            party(async move {
+                let _permit = semaphore.acquire_many(count).await;
+                yield_now().await;
+            })
+        });
+        for _ in 0..6 {
+            yield_now().await;
+        }
+        // Without the first in line, one is enough for the next.
+        while wants_two.is_finished() && !wants_one.is_finished() {
+            yield_now().await;
+        }
+        drop(mine);
+        all([wants_two, wants_one]).await;
+        assert_eq!((semaphore.available(), semaphore.waiting()), (2, 0));
+    });
+}
+
+#[test]
 fn permits_that_keep_their_semaphore() {
     sweep(async || {
         let semaphore = Arc::new(BoundedSemaphore::new(2));
