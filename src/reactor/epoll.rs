@@ -1,8 +1,8 @@
 //! One instance under Linux: raw epoll on polling's descriptor, an eventfd to end a wait.
 //!
-//! polling's own wait makes five system calls, this one makes one. In return polling's wait and
-//! notify are never used on this descriptor, and the two events of polling's own helpers, whose
-//! key is [`polling`]'s reserved `usize::MAX`, are ignored.
+//! polling's own wait makes five system calls, this one makes one, and two more where a limit ends
+//! it. In return polling's wait and notify are never used on this descriptor, and the two events of
+//! polling's own helpers, whose key is [`polling`]'s reserved `usize::MAX`, are ignored.
 //!
 //! The bell is registered by edges and never read: each ring is one event. An event can be taken by
 //! somebody else's [`poll`](Instance::poll), while the owner is about to block or already does, so
@@ -16,10 +16,11 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::io::Errno;
 
 use super::source::Readiness;
+use crate::driver::clock::Instant;
 use crate::sys::{AtomicBool, Ordering};
 
 /// Key of the bell; sources are addresses, and none is zero.
@@ -27,6 +28,9 @@ const BELL: u64 = 0;
 
 /// Key of polling's own helpers.
 const RESERVED: u64 = usize::MAX as u64;
+
+/// The longest wait in milliseconds, two weeks; its end is one wake-up too many.
+const LONGEST: u128 = 1 << 30;
 
 /// Events taken with one call.
 const BATCH: usize = 512;
@@ -50,12 +54,7 @@ impl Instance {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&poller, &bell, epoll::EventData::new_u64(BELL), flags)?;
-        let instance = Instance { poller, bell, rung: AtomicBool::new(false) };
-        // An old kernel lacks the call: say so now, not at the first wait of a worker.
-        instance.take(&mut Vec::with_capacity(1), Some(Duration::ZERO)).map_err(|error| {
-            io::Error::new(error.kind(), format!("epoll_pwait2 (Linux 5.11) is needed: {error}"))
-        })?;
-        Ok(instance)
+        Ok(Instance { poller, bell, rung: AtomicBool::new(false) })
     }
 
     /// Registers `socket` for both directions, by edges. What is ready already is reported too.
@@ -117,9 +116,38 @@ impl Instance {
         bell
     }
 
+    /// epoll counts its limit in milliseconds, and the call that does not is too young for many
+    /// kernels. So it waits for the whole ones, and `ppoll` for the rest.
     fn take(&self, room: &mut Vec<epoll::Event>, limit: Option<Duration>) -> io::Result<()> {
+        let Some(limit) = limit.filter(|limit| !limit.is_zero()) else {
+            return self.take_within(room, limit);
+        };
+        let start = Instant::now();
+        let whole = limit.as_millis().min(LONGEST);
+        if whole > 0 {
+            self.take_within(room, Some(Duration::from_millis(whole as u64)))?;
+        }
+        let rest = limit.saturating_sub(start.elapsed());
+        if !room.is_empty() || rest.is_zero() || whole == LONGEST {
+            return Ok(());
+        }
+        self.block(rest)?;
+        self.take_within(room, Some(Duration::ZERO))
+    }
+
+    /// `limit` is in whole milliseconds.
+    fn take_within(&self, room: &mut Vec<epoll::Event>, limit: Option<Duration>) -> io::Result<()> {
         let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
         match epoll::wait(&self.poller, spare_capacity(room), limit.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Blocks until there are events, or the time is up; a signal may end it early.
+    fn block(&self, limit: Duration) -> io::Result<()> {
+        let mut events = [PollFd::new(&self.poller, PollFlags::IN)];
+        match poll(&mut events, Timespec::try_from(limit).ok().as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -4,6 +4,7 @@
 //! its [`Current`] on the stack and puts the outer one back when it ends, also by a panic.
 
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::task::{Poll, RawWakerVTable, Waker};
 
@@ -25,7 +26,8 @@ const DEEPEST: u32 = 64;
 /// One poll of one task.
 pub(crate) struct Current {
     task: NonNull<Header>,
-    scopes: RefCell<Scopes>,
+    /// `None` until there is anything to say of them: of most polls there is not.
+    scopes: RefCell<ManuallyDrop<Option<Scopes>>>,
     /// The scope whose future is being polled.
     scope: Cell<u32>,
     /// The waker it is polled with; `None`: the task's own.
@@ -128,12 +130,22 @@ impl Drop for Entered {
     }
 }
 
+impl Drop for Current {
+    #[inline]
+    fn drop(&mut self) {
+        // One look, in place of all those that the drop of empty scopes would take.
+        if self.scopes.get_mut().is_some() {
+            self.drop_scopes();
+        }
+    }
+}
+
 impl Current {
     /// A poll without scopes; those of the task are moved in before it begins.
     #[inline]
     pub(crate) fn new(task: NonNull<Header>) -> Self {
         let depth = with(|outer| outer.depth + 1).unwrap_or(0);
-        let (scopes, scope) = (RefCell::default(), Cell::new(ROOT));
+        let (scopes, scope) = (RefCell::new(ManuallyDrop::new(None)), Cell::new(ROOT));
         let [woken, asked, holds_jobs] = [const { Cell::new(false) }; 3];
         Current { task, scopes, scope, waker: Cell::new(None), woken, asked, holds_jobs, depth }
     }
@@ -145,8 +157,13 @@ impl Current {
     }
 
     #[inline]
-    pub(crate) fn scopes_mut(&mut self) -> &mut Scopes {
+    pub(crate) fn scopes_mut(&mut self) -> &mut Option<Scopes> {
         self.scopes.get_mut()
+    }
+
+    #[inline(never)]
+    fn drop_scopes(&mut self) {
+        drop(self.scopes_mut().take());
     }
 
     pub(crate) fn holds_jobs(&self) -> bool {
@@ -178,7 +195,13 @@ impl Current {
 
     /// The scopes, for a few steps without foreign code.
     pub(crate) fn scopes<R>(&self, change: impl FnOnce(&mut Scopes) -> R) -> R {
-        change(&mut self.scopes.borrow_mut())
+        change(self.scopes.borrow_mut().get_or_insert_default())
+    }
+
+    /// There is something to say of the scopes.
+    #[inline]
+    pub(super) fn has_scopes(&self) -> bool {
+        self.scopes.borrow().is_some()
     }
 
     pub(crate) fn scope(&self) -> u32 {
@@ -304,7 +327,6 @@ impl Current {
 
     /// The root was polled: what does the task come to?
     pub(crate) fn judge(&self, polled: Poll<Result<()>>) -> Verdict {
-        // Most polls have to do with no scope and no request.
         let mut owed = false;
         if !self.scopes(|scopes| scopes.is_plain()) {
             let remains = self.scopes(|scopes| scopes.settle(ROOT));

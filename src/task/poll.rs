@@ -5,15 +5,14 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::task::Context;
+use std::task::{Context, Poll};
 
-use crate::error::{Error, Message};
+use crate::error::{Error, Message, Result};
 use crate::probe;
 use crate::task::answers::{Completed, End, Ending, Start};
 use crate::task::current::{Current, Verdict};
 use crate::task::raw::{Header, TaskRef, clear_contained, free};
 use crate::task::report::{Report, Stopwatch};
-use crate::task::scopes::Scopes;
 use crate::task::{Why, cancel, hooks, jobs, waker};
 
 /// The right to poll a scheduled task once. The runtime's reference keeps the task alive.
@@ -111,11 +110,18 @@ pub(super) fn kill_running(raw: NonNull<Header>) {
     // SAFETY: the task is RUNNING, so the runtime's reference is there.
     let header = unsafe { raw.as_ref() };
     header.report_destroyed();
-    let mut scopes = Scopes::default();
+    let mut scopes = None;
     header.take_scopes(&mut scopes, false);
     drop(scopes);
     clear_contained(raw, "the future of a task that was ended by force");
     complete(raw, Ending::Cancelled, None);
+}
+
+/// What most polls come to; `Else`: a verdict tells.
+enum Came {
+    Pending,
+    Value,
+    Else,
 }
 
 /// Polls a task that is RUNNING for this thread.
@@ -123,21 +129,31 @@ fn poll_once(raw: NonNull<Header>, start: Start) {
     // SAFETY: the task is RUNNING for this thread, so the runtime's reference is there.
     let header = unsafe { raw.as_ref() };
     probe::polled(header.id());
-    let verdict;
+    let mut verdict = None;
     {
         let mut current = Current::new(raw);
         header.take_scopes(current.scopes_mut(), start.passed);
         // SAFETY: the guard is dropped two lines on, while `current` is still in its place.
         let entered = unsafe { current.enter() };
-        verdict = poll_scoped(raw, &current, start);
+        let came = poll_scoped(raw, &current, start, &mut verdict);
         drop(entered);
         if current.holds_jobs() {
             jobs::run_held();
         }
-        if matches!(verdict, Verdict::Pending) {
-            return suspend(raw, &mut current);
+        match came {
+            Came::Pending => return suspend(raw, &mut current),
+            Came::Value | Came::Else => {}
         }
     }
+    match verdict {
+        None => complete(raw, Ending::Value, None),
+        Some(verdict) => conclude(raw, verdict),
+    }
+}
+
+/// The task ends otherwise than with a value.
+#[inline(never)]
+fn conclude(raw: NonNull<Header>, verdict: Verdict) {
     match verdict {
         Verdict::Pending => unreachable!("it sleeps, or has been queued"),
         Verdict::Value => complete(raw, Ending::Value, None),
@@ -150,7 +166,64 @@ fn poll_once(raw: NonNull<Header>, start: Start) {
 }
 
 /// The poll itself, between what comes before and after it in the root scope.
-fn poll_scoped(raw: NonNull<Header>, current: &Current, start: Start) -> Verdict {
+#[inline]
+fn poll_scoped(
+    raw: NonNull<Header>,
+    current: &Current,
+    start: Start,
+    verdict: &mut Option<Verdict>,
+) -> Came {
+    if (start.news || start.message || start.armed) && hear(raw, current, start, verdict) {
+        return Came::Else;
+    }
+    // SAFETY: as in `poll_once`.
+    let header = unsafe { raw.as_ref() };
+    let waker = waker::borrowed(raw);
+    let mut context = Context::from_waker(&waker);
+    let polled = match probe::is_debugged() {
+        false => contained(raw, &mut context),
+        true => watched(raw, &mut context),
+    };
+    match polled {
+        // What is told apart here is told in registers: to move a verdict takes longer.
+        Ok(Poll::Pending) if !current.has_scopes() => Came::Pending,
+        Ok(Poll::Ready(Ok(()))) if !current.has_scopes() => Came::Value,
+        Ok(polled) => judge(raw, current, polled, verdict),
+        Err(payload) => {
+            *verdict = Some(panicked(header, payload));
+            clear_contained(raw, "an unwound task");
+            Came::Else
+        }
+    }
+}
+
+#[inline(never)]
+fn judge(
+    raw: NonNull<Header>,
+    current: &Current,
+    polled: Poll<Result<()>>,
+    verdict: &mut Option<Verdict>,
+) -> Came {
+    match current.judge(polled) {
+        Verdict::Pending => Came::Pending,
+        Verdict::Value => Came::Value,
+        other => {
+            *verdict = Some(other);
+            clear_contained(raw, "an unwound task");
+            Came::Else
+        }
+    }
+}
+
+/// What was asked of the task, and of its scopes, since its last poll. True: the root takes it, the
+/// task ends.
+#[cold]
+fn hear(
+    raw: NonNull<Header>,
+    current: &Current,
+    start: Start,
+    verdict: &mut Option<Verdict>,
+) -> bool {
     // SAFETY: as in `poll_once`.
     let header = unsafe { raw.as_ref() };
     if start.news || start.message {
@@ -163,45 +236,36 @@ fn poll_scoped(raw: NonNull<Header>, current: &Current, start: Start) -> Verdict
         current.learn(news);
         current.says(message);
     }
-    if start.armed && current.arm(start.here) {
+    let taken = start.armed && current.arm(start.here);
+    if taken {
         clear_contained(raw, "an unwound task");
-        return current.cancelled();
+        *verdict = Some(current.cancelled());
     }
-    let waker = waker::borrowed(raw);
-    let mut context = Context::from_waker(&waker);
-    // SAFETY: the task is RUNNING for this thread.
-    let poll = || unsafe { (header.vtable.poll)(raw, &mut context) };
-    let polled = match probe::is_debugged() {
-        false => catch_unwind(AssertUnwindSafe(poll)),
-        true => watched(header, poll),
-    };
-    let verdict = match polled {
-        Err(payload) => panicked(header, payload),
-        Ok(polled) => current.judge(polled),
-    };
-    match verdict {
-        // Made anew: to move what has just been written in parts takes longer than all the rest.
-        Verdict::Pending => Verdict::Pending,
-        Verdict::Value => Verdict::Value,
-        other => {
-            clear_contained(raw, "an unwound task");
-            other
-        }
-    }
+    taken
+}
+
+/// What a future's poll returned, or its panic.
+type Polled = std::result::Result<Poll<Result<()>>, Box<dyn Any + Send>>;
+
+/// Polls the future of a task that is RUNNING for this thread.
+#[inline]
+fn contained(raw: NonNull<Header>, context: &mut Context<'_>) -> Polled {
+    // SAFETY: as in `poll_once`; so is the task's future this thread's.
+    catch_unwind(AssertUnwindSafe(|| unsafe { (raw.as_ref().vtable.poll)(raw, context) }))
 }
 
 /// Polls in debug mode, which tells if it takes long.
 #[cold]
-fn watched<R>(
-    header: &Header,
-    poll: impl FnOnce() -> R,
-) -> std::result::Result<R, Box<dyn Any + Send>> {
+fn watched(raw: NonNull<Header>, context: &mut Context<'_>) -> Polled {
+    // SAFETY: as in `poll_once`.
+    let header = unsafe { raw.as_ref() };
     let watch = Stopwatch::start();
-    let polled = catch_unwind(AssertUnwindSafe(poll));
+    let polled = contained(raw, context);
     watch.stop(header.home().schedule().settings(), || Report::about("a poll was slow", header));
     polled
 }
 
+#[cold]
 fn panicked(header: &Header, payload: Box<dyn Any + Send>) -> Verdict {
     let error = Error::panic(payload);
     probe::panicked(header.id(), header.location(), &error);

@@ -352,19 +352,22 @@ impl Header {
     }
 
     #[inline]
-    pub(super) fn take_scopes(&self, scopes: &mut Scopes, passed: bool) {
+    pub(super) fn take_scopes(&self, scopes: &mut Option<Scopes>, passed: bool) {
         self.tree.with_mut(|tree| {
             self.note.with_mut(|note| {
                 // SAFETY: called by the polling thread; polls wait for the short lock.
                 let (tree, note) = unsafe { (&mut *tree, &mut *note) };
-                scopes.begin(note, tree, passed);
+                if note.is_some() || tree.is_some() {
+                    Scopes::begin(scopes, note, tree, passed);
+                }
             });
         });
     }
 
     /// True: the one task that is awaited has been put where others can find it.
     #[inline]
-    pub(super) fn put_scopes(&self, scopes: &mut Scopes) -> bool {
+    pub(super) fn put_scopes(&self, scopes: &mut Option<Scopes>) -> bool {
+        let Some(scopes) = scopes else { return false };
         self.tree.with_mut(|tree| {
             self.note.with_mut(|note| {
                 // SAFETY: called by the polling thread, still RUNNING; both places are empty

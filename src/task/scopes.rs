@@ -113,30 +113,36 @@ impl Scopes {
     /// Begins a poll: takes over what the header kept. `passed`: a request went through the
     /// published note.
     ///
-    /// In place, and nothing is moved that is not there: this is part of every poll.
-    #[inline]
-    pub(super) fn begin(&mut self, note: &mut Packed, tree: &mut Option<Box<Tree>>, passed: bool) {
+    /// In place, and nothing is moved that is not there: this is part of many polls.
+    #[inline(never)]
+    pub(super) fn begin(
+        scopes: &mut Option<Scopes>,
+        note: &mut Packed,
+        tree: &mut Option<Box<Tree>>,
+        passed: bool,
+    ) {
+        let scopes = scopes.get_or_insert_default();
         if note.is_some() {
-            self.root.before = note.take();
+            scopes.root.before = note.take();
         }
         let mut published = None;
         if let Some(mut tree) = tree.take() {
             published = tree.published.take();
-            self.root.children = tree.under_root;
-            self.tree = Some(tree);
+            scopes.root.children = tree.under_root;
+            scopes.tree = Some(tree);
         }
         if passed {
             let carried = Carried { task: true, scope: false };
             match published {
-                Some(leaf) => self.entry(leaf).note.carry(carried),
-                None => self.root.before.carry(carried),
+                Some(leaf) => scopes.entry(leaf).note.carry(carried),
+                None => scopes.root.before.carry(carried),
             }
         }
     }
 
     /// Ends a poll that stays pending: what the header is to keep goes there. True: the task's one
     /// leaf has a note to publish.
-    #[inline]
+    #[inline(never)]
     pub(super) fn end(&mut self, note: &mut Packed, tree: &mut Option<Box<Tree>>) -> bool {
         let mut noted = self.root.note.is_reliable();
         if let Some(mut own) = self.tree.take() {
