@@ -4,6 +4,7 @@
 mod common;
 
 mod blocking;
+mod brief;
 mod cancel;
 mod channel;
 mod condition;

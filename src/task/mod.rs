@@ -27,6 +27,7 @@ pub(crate) mod memory;
 pub(crate) mod notes;
 pub(crate) mod poll;
 pub(crate) mod raw;
+pub(crate) mod reasons;
 pub(crate) mod report;
 pub(crate) mod scopes;
 pub(crate) mod several;
