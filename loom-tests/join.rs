@@ -99,11 +99,13 @@ fn a_late_wake_is_harmless() {
             let queue = queue.clone();
             move || queue.run()
         });
-        waker.wake();
         drop(task);
+        // The last reference, if the task has ended.
+        waker.wake();
         runner.join().unwrap();
         queue.run();
-        drop(home);
+        home.collect();
+        assert_eq!(home.outstanding(), 0);
     });
 }
 
@@ -176,6 +178,8 @@ fn who_gives_up_takes_nobodys_place() {
             });
             let runner = thread::spawn(move || queue.run());
             drop(joins[leaves].take());
+            let told = counts[1 - leaves].0.load(Ordering::SeqCst) > 0;
+            assert!(!told || task.is_finished(), "woken for nothing");
             runner.join().unwrap();
             assert_eq!(counts[1 - leaves].0.load(Ordering::SeqCst), 1);
             drop(joins);

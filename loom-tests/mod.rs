@@ -3,7 +3,9 @@
 
 mod common;
 
+mod asked;
 mod blocking;
+mod calls;
 mod cancel;
 mod channel;
 mod condition;
@@ -21,6 +23,8 @@ mod queue;
 mod several;
 mod shutdown;
 mod state;
+mod timeouts;
 mod timers;
+mod unseen;
 mod wait_list;
 mod worker;
