@@ -1,7 +1,8 @@
 //! Waiting for a task's end against that end.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll, Wake as _};
+use std::pin::Pin;
+use std::task::{Context, Poll, Wake as _, Waker};
 
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
@@ -211,7 +212,8 @@ fn a_new_waker_is_told_or_the_end_is_seen() {
 
 /// A plain thread blocks for a task's value while the task ends. (The one who looks is not the
 /// first thread: loom forgets a look once somebody else has looked, too, and would not let the
-/// store come first.) Breaks if looking at the state word is relaxed.
+/// store come first.) Breaks if the first look of a transition is relaxed, or the one after a lost
+/// exchange.
 #[test]
 fn a_thread_that_waits_gets_the_value() {
     explore(|| {
@@ -221,5 +223,46 @@ fn a_thread_that_waits_gets_the_value() {
         queue.run();
         assert_eq!(waiting.join().unwrap(), 7);
         drop(home);
+    });
+}
+
+/// Somebody looks once whether the task has ended, and finds the value or goes. Breaks if looking
+/// at the state word (`load`) is relaxed.
+#[test]
+fn whoever_finds_the_end_gets_the_value() {
+    explore(|| {
+        let (home, queue) = home();
+        let mut task = spawn(&home, async { Ok(7) });
+        let looking = thread::spawn(move || {
+            let mut context = Context::from_waker(Waker::noop());
+            if let Poll::Ready(value) = Pin::new(&mut task).poll(&mut context) {
+                assert_eq!(value.unwrap(), 7);
+            }
+        });
+        queue.run();
+        looking.join().unwrap();
+        home.collect();
+        assert_eq!(home.outstanding(), 0);
+    });
+}
+
+/// Two let go of a task that has ended, one of them having looked into it: the last one frees what
+/// the other has left there. Breaks if `release` does not acquire.
+#[test]
+fn the_last_to_go_comes_after_all_others() {
+    explore(|| {
+        let (home, queue) = home();
+        let task = spawn(&home, async {});
+        let watcher = task.task_ref();
+        queue.run();
+        drop(task);
+        let looking = thread::spawn({
+            let watcher = watcher.clone();
+            move || watcher.set_name("it")
+        });
+        drop(watcher);
+        looking.join().unwrap();
+        home.collect();
+        assert_eq!(home.outstanding(), 0);
     });
 }

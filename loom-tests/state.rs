@@ -66,6 +66,27 @@ fn a_wake_during_the_end_of_a_poll_is_not_lost() {
     });
 }
 
+/// Who is polled for a wake sees what was done before it. Breaks if `wake` does not release.
+#[test]
+fn what_was_done_before_a_wake_is_seen() {
+    explore(|| {
+        let done = Arc::new(loom::cell::UnsafeCell::new(0));
+        let theirs = done.clone();
+        let wake = move |state: &State| {
+            // SAFETY: the other thread looks only if it was woken, which is what is checked.
+            theirs.with_mut(|done| unsafe { *done = 1 });
+            state.wake()
+        };
+        let poll = move |state: &State| {
+            if state.end_poll(false) == End::Requeue {
+                // SAFETY: as above.
+                assert_eq!(done.with(|done| unsafe { *done }), 1);
+            }
+        };
+        let _ = both(running(), poll, wake);
+    });
+}
+
 /// A request meets the end of a poll: it is delivered by the next one. Breaks if `end_poll` does
 /// not look at CANCEL.
 #[test]
@@ -171,8 +192,8 @@ fn requests_are_counted() {
     });
 }
 
-/// The handle, a waker and the runtime let go at once: the cell is freed once. Breaks if
-/// `drop_handle` looks at DONE apart from releasing.
+/// The handle, a waker and the runtime let go at once: the cell is freed once. Breaks if a
+/// transition is a load and a store.
 #[test]
 fn the_last_of_three_holders_frees_the_cell() {
     explore(|| {
@@ -196,7 +217,7 @@ fn the_last_of_three_holders_frees_the_cell() {
 }
 
 /// A value belongs to the handle, or to the completer if there is none any more: to one of them.
-/// Breaks if `complete` releases the runtime's reference although a value without a handle is kept.
+/// Breaks if `drop_handle` looks at DONE apart from releasing, or if `complete` releases the runtime's reference although a value without a handle is kept.
 #[test]
 fn a_value_has_one_owner() {
     explore(|| {
