@@ -67,8 +67,8 @@ fn a_callback_is_called_or_cancelled() {
     });
 }
 
-/// A callback is added while the runtime ends, where no worker calls it: it is dropped, and not kept.
-/// Breaks if `post` does not look whether it is closed, or `close` leaves what is ready.
+/// A callback is added while the runtime ends, where no worker calls it: it is dropped, and not
+/// kept. Breaks if `post` does not look whether it is closed, or `close` leaves what is ready.
 #[test]
 fn a_callback_comes_while_the_queue_is_closed() {
     explore(|| {

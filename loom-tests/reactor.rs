@@ -93,8 +93,8 @@ fn explore(model: impl Fn() + Send + Sync + 'static) {
     builder.check(model);
 }
 
-/// A byte comes while a read finds nothing and begins to wait. Breaks if `wait` joins without a look
-/// at the word under the lock, if `deliver` takes the waiters before it sets the word, or if
+/// A byte comes while a read finds nothing and begins to wait. Breaks if `wait` joins without a
+/// look at the word under the lock, if `deliver` takes the waiters before it sets the word, or if
 /// `exhausted` does not compare the tick.
 #[test]
 fn an_event_before_the_wait_is_not_lost() {
@@ -134,8 +134,8 @@ fn a_short_read_does_not_take_back_what_came_later() {
     });
 }
 
-/// Two read, one byte comes: the one that finds nothing waits on, and the other has the byte. Breaks
-/// if the second takes the place of the first.
+/// Two read, one byte comes: the one that finds nothing waits on, and the other has the byte.
+/// Breaks if the second takes the place of the first.
 #[test]
 fn two_waiters_are_both_told() {
     explore(|| {
@@ -172,8 +172,8 @@ fn nobody_waits_for_a_reactor_that_has_ended() {
     });
 }
 
-/// A waiter gives up while its event comes: its waker is used or dropped, and kept by nobody. Breaks
-/// if `leave` overlooks the first place.
+/// A waiter gives up while its event comes: its waker is used or dropped, and kept by nobody.
+/// Breaks if `leave` overlooks the first place.
 #[test]
 fn a_waiter_that_gives_up_leaves_nothing_behind() {
     explore(|| {
@@ -207,8 +207,8 @@ fn a_waiter_that_gives_up_leaves_nothing_behind() {
     });
 }
 
-/// A socket is closed, and its place used by another, while an event of the first is delivered:
-/// the second begins with readiness, and what it writes down is its own. Breaks if `open` leaves the
+/// A socket is closed, and its place used by another, while an event of the first is delivered: the
+/// second begins with readiness, and what it writes down is its own. Breaks if `open` leaves the
 /// readiness of the former owner.
 #[test]
 fn a_late_event_is_an_attempt_too_many() {

@@ -38,9 +38,9 @@ fn two_tasks_end_while_they_are_gathered() {
     });
 }
 
-/// Two tasks end, one on each thread, while a third one begins to wait for them, on either: it finds
-/// both done (WAIT-05, WAIT-06). Breaks if `listen` forgets a listener that comes too late, or as
-/// above.
+/// Two tasks end, one on each thread, while a third one begins to wait for them, on either: it
+/// finds both done (WAIT-05, WAIT-06). Breaks if `listen` forgets a listener that comes too late,
+/// or as above.
 #[test]
 fn two_tasks_end_while_somebody_begins_to_wait() {
     explore_at_most(3, || {

@@ -217,7 +217,8 @@ fn the_last_of_three_holders_frees_the_cell() {
 }
 
 /// A value belongs to the handle, or to the completer if there is none any more: to one of them.
-/// Breaks if `drop_handle` looks at DONE apart from releasing, or if `complete` releases the runtime's reference although a value without a handle is kept.
+/// Breaks if `drop_handle` looks at DONE apart from releasing, or if `complete` releases the
+/// runtime's reference although a value without a handle is kept.
 #[test]
 fn a_value_has_one_owner() {
     explore(|| {
