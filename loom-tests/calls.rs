@@ -144,7 +144,9 @@ fn the_end_waits_for_what_was_added() {
         // Loom's own, so that it sees that the order of call and look matters.
         let count = Arc::new(AtomicUsize::new(0));
         let counted = count.clone();
-        let work = move || drop(counted.fetch_add(1, Ordering::Relaxed));
+        let work = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        };
         drop(runtime.engine.calls().soon(work, Location::caller()));
         let over = Arc::new(AtomicBool::new(false));
         let runner = thread::spawn({

@@ -2,8 +2,9 @@
 //! which by its letter finds a data race in them.
 //!
 //! A locked queue **plus a length of its own**: `is_empty` reads only the length, and whoever
-//! steals looks at it before it takes the lock. With the lock alone the stand-in would order more
-//! than the real queue does, and a sleep protocol whose fence is missing would pass its model.
+//! steals one item looks at it before the lock is taken. With the lock alone the stand-in would
+//! order more than the real queue does, and a sleep protocol whose fence is missing would pass its
+//! model.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -55,9 +56,6 @@ impl<T> Queue<T> {
 
     /// Takes one item to return and moves up to half of the rest, at most `limit` in all.
     fn steal_batch(&self, into: &Queue<T>, limit: usize) -> Steal<T> {
-        if self.is_empty() {
-            return Steal::Empty;
-        }
         let mut batch = {
             let mut items = self.items.lock();
             let count = items.len().div_ceil(2).min(limit);
