@@ -73,6 +73,23 @@ fn a_detached_value_is_dropped_once() {
     });
 }
 
+/// The same, and whoever drops the handle finds the task ended at the first look, perhaps: then the
+/// value is his. Breaks if that look is relaxed.
+#[test]
+fn a_handle_that_goes_drops_the_value_after_the_end() {
+    explore(|| {
+        let (home, queue) = home();
+        let kept = loom::sync::Arc::new(());
+        let value = kept.clone();
+        let task = spawn(&home, async move { Ok(value) });
+        let dropping = thread::spawn(move || drop(task));
+        queue.run();
+        dropping.join().unwrap();
+        assert!(loom::sync::Arc::try_unwrap(kept).is_ok());
+        drop(home);
+    });
+}
+
 /// A waker of the task is used while it ends and its handle goes. Breaks if `wake` gives up its
 /// reference before it has queued the task.
 #[test]
@@ -212,8 +229,7 @@ fn a_new_waker_is_told_or_the_end_is_seen() {
 
 /// A plain thread blocks for a task's value while the task ends. (The one who looks is not the
 /// first thread: loom forgets a look once somebody else has looked, too, and would not let the
-/// store come first.) Breaks if the first look of a transition is relaxed, or the one after a lost
-/// exchange.
+/// store come first.) Breaks if transitions do not acquire.
 #[test]
 fn a_thread_that_waits_gets_the_value() {
     explore(|| {

@@ -128,9 +128,9 @@ fn the_last_cell_of_a_closed_home_frees_it_once() {
     });
 }
 
-/// As above with a cell that has no chunk. Breaks if `left` starts at 0 instead of OPEN (freed while
-/// it is open). (If `allocate_big` did not count there, freed memory would be touched, and what the
-/// model does then nobody can say.)
+/// As above with a cell that has no chunk. Breaks if `left` starts at 0 instead of OPEN (freed
+/// while it is open). (If `allocate_big` did not count there, freed memory would be touched, and
+/// what the model does then nobody can say.)
 #[test]
 fn a_big_cell_keeps_its_closed_home() {
     loom::model(|| {

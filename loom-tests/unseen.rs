@@ -48,8 +48,7 @@ fn failing(home: &Home) -> Task<()> {
     spawn(home, async { Err::<(), Error>(Error::msg("never looked at")) })
 }
 
-/// The handle goes while the task fails. Breaks if whoever looks for an error in the last moment
-/// comes before the last reference has gone.
+/// The handle goes while the task fails. Breaks if the end does not set UNSEEN.
 #[test]
 fn the_handle_goes_while_the_task_fails() {
     explore(|| {
