@@ -7,9 +7,7 @@ use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc as StdArc, Mutex as StdMutex};
 
-use loom::thread;
-
-use super::common::{Queue, explore, explore_at_most, home, spawn, twice};
+use super::common::{Queue, ends_elsewhere, explore, explore_at_most, home, spawn, twice};
 use crate::error::{Error, Result};
 use crate::scope::{TaskGroup, task_group};
 use crate::task::handle::Task;
@@ -43,15 +41,6 @@ fn failing(home: &Home, queue: &Queue, group: &TaskGroup) -> Task<()> {
     group.reserve().unwrap().admit(&child);
     queue.run();
     child
-}
-
-/// Another thread on which that task ends.
-fn ends_elsewhere(queue: &Queue, task: &TaskRef) -> thread::JoinHandle<()> {
-    let (queue, task) = (queue.clone(), task.clone());
-    thread::spawn(move || {
-        task.wake();
-        queue.run();
-    })
 }
 
 /// Counts itself while it lives.
@@ -194,8 +183,8 @@ fn the_parent_is_asked_while_a_child_fails() {
 }
 
 /// The group is dropped half-way while a child fails: the request that it made of the parent, if it
-/// did, is taken back, and the parent lives on (TG-20). Breaks if `close` leaves
-/// the owner in its place.
+/// did, is taken back, and the parent lives on (TG-20). Breaks if `close` does not
+/// keep the trigger from going off later.
 #[test]
 fn the_group_is_dropped_while_a_child_fails() {
     explore(|| {
@@ -218,7 +207,7 @@ fn the_group_is_dropped_while_a_child_fails() {
             });
             waits.await;
             drop(group);
-            Ok(7)
+            twice(7).await
         });
         queue.run();
         let group = place.lock().unwrap().take().unwrap();
@@ -230,6 +219,8 @@ fn the_group_is_dropped_while_a_child_fails() {
         queue.run();
         assert!(child.is_finished());
         assert_eq!(parent.cancelling(), 0);
+        parent.wake();
+        queue.run();
         assert_eq!(super::common::outcome(parent), Ok(7));
         drop((child, group));
         drop(home);
@@ -262,5 +253,34 @@ fn the_last_child_ends_while_the_body_does() {
         assert_eq!(super::common::outcome(parent), Ok(5) as Result<i32, bool>);
         drop((child, group));
         drop(home);
+    });
+}
+
+/// A child comes while the group is dropped half-way: refused, or asked to end and detached
+/// (TG-19, TG-20). Breaks if `abandon` leaves the phase as it was, or asks nobody.
+#[test]
+fn a_child_comes_while_the_group_is_dropped() {
+    explore(|| {
+        let (home, queue) = home();
+        let (parent, group) = parent(&home, &queue);
+        let killer = loom::thread::spawn({
+            let parent = parent.task_ref();
+            move || parent.kill()
+        });
+        let child = group.reserve().ok().map(|reserved| {
+            let child: Task<()> = spawn(&home, pending::<()>());
+            reserved.admit(&child);
+            child
+        });
+        assert!(killer.join().unwrap());
+        queue.run();
+        if let Some(child) = child {
+            assert!(child.is_cancelled(), "a child outlives its group");
+            assert_eq!(child.cancelling(), 1);
+        }
+        assert!(group.reserve().is_err());
+        drop((parent, group));
+        home.collect();
+        assert_eq!(home.outstanding(), 0);
     });
 }
