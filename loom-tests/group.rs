@@ -12,7 +12,6 @@ use crate::error::{Error, Result};
 use crate::scope::{TaskGroup, task_group};
 use crate::task::handle::Task;
 use crate::task::memory::Home;
-use crate::task::raw::TaskRef;
 use crate::task::unwind::catch_cancelled;
 
 /// A handle to the group, once its parent was polled.
