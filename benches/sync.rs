@@ -318,6 +318,9 @@ impl Table {
     }
 
     fn run<W: Work, K: Kit>(&self) -> Option<Sample> {
+        if !self.options.runs(K::NAME) {
+            return None;
+        }
         self.runtime.block_on(W::run::<K>(Scale::of(&self.options)))
     }
 }

@@ -3,12 +3,21 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
+use crate::Handle;
+use crate::blocking::Pool;
+use crate::driver::Driver;
+use crate::driver::clock::{Instant, VirtualClock};
 use crate::error::{Error, Outcome, Result};
+use crate::reactor::Reactor;
+use crate::runtime::engine::Engine;
+use crate::scheduler::{Config, Shared};
 use crate::sys::{Arc, Mutex, block_on};
 use crate::task::handle::Task;
 use crate::task::memory::{Home, HomeHandle, Kind};
-use crate::task::raw::{self, First};
+use crate::task::raw::{self, First, TaskRef};
+use crate::task::report::Settings;
 use crate::task::{Job, Runnable, Schedule, Why, jobs};
 
 /// Explores all interleavings with a bound on preemptions that keeps a model within seconds.
@@ -39,7 +48,7 @@ pub(super) fn poll_once_and_drop<F: Future>(future: F) -> Option<F::Output> {
 
 /// A queue of tasks that somebody runs.
 #[derive(Clone)]
-pub(super) struct Queue(Arc<Mutex<Vec<Runnable>>>);
+pub(super) struct Queue(pub(super) Arc<Mutex<Vec<Runnable>>>);
 
 impl Queue {
     /// Runs what is queued, until nothing is.
@@ -109,4 +118,77 @@ pub(super) fn twice<T: Copy>(value: T) -> impl Future<Output = Result<T>> {
 pub(super) fn outcome<T>(task: Task<T>) -> Result<T, bool> {
     assert!(task.is_finished());
     task.outcome().map_err(|error: Error| error.is_cancelled())
+}
+
+/// Another thread on which that task ends, having been woken.
+pub(super) fn ends_elsewhere(queue: &Queue, task: &TaskRef) -> loom::thread::JoinHandle<()> {
+    let (queue, task) = (queue.clone(), task.clone());
+    loom::thread::spawn(move || {
+        task.wake();
+        queue.run();
+    })
+}
+
+/// A driver for workers that are nowhere.
+struct Nowhere;
+
+impl Driver for Nowhere {
+    fn poll(&self, _instance: usize) {}
+    fn wait(&self, _instance: usize, _limit: Option<Duration>) {}
+    fn notify(&self, _instance: usize) {}
+}
+
+/// A runtime whose one worker is nowhere: what is queued there is run by whoever likes. Time
+/// stands still.
+pub(super) struct Deserted {
+    pub(super) engine: Arc<Engine>,
+    pub(super) handle: Handle,
+    _clock: VirtualClock,
+}
+
+impl Deserted {
+    pub(super) fn new() -> Self {
+        let clock = VirtualClock::enter();
+        let driver = Box::new(Nowhere);
+        let shared = Shared::new(Config { driver, workers: 1, processors: 1 }).0;
+        let reactor = Arc::new(Reactor::new(1).expect("a poller"));
+        let blocking = Pool::new(1, Duration::MAX, "model");
+        let home = || {
+            Home::new_with_own_numbers(Box::new(shared.clone()) as Box<dyn Schedule>, Kind::Shared)
+        };
+        let homes = vec![home(), home()];
+        let settings = Arc::new(Settings::new(false, Settings::SLOW, None));
+        let engine = Arc::new(Engine::new(shared, reactor, blocking, homes, settings));
+        Deserted { handle: Handle::threads(engine.clone()), engine, _clock: clock }
+    }
+
+    /// Runs what is queued.
+    pub(super) fn run(&self) {
+        run(&self.engine);
+    }
+
+    /// Another thread, for which the clock has reached that moment.
+    pub(super) fn fires_elsewhere(&self, at: Instant) -> loom::thread::JoinHandle<()> {
+        let engine = self.engine.clone();
+        loom::thread::spawn(move || fire(&engine, at))
+    }
+
+    pub(super) fn fire(&self, at: Instant) {
+        fire(&self.engine, at);
+    }
+}
+
+fn fire(engine: &Engine, at: Instant) {
+    engine.shared().timers().fire(at, &mut std::task::Waker::wake);
+}
+
+/// Runs what is queued in a runtime whose worker is nowhere.
+pub(super) fn run(engine: &Engine) {
+    while let Some(task) = engine.shared().next_leftover() {
+        task.run();
+    }
+}
+
+pub(super) fn milliseconds(count: u64) -> Instant {
+    Instant::from_nanoseconds(count * 1_000_000)
 }

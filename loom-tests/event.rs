@@ -46,7 +46,10 @@ fn one_who_goes_away_does_not_take_the_event_along() {
         });
         let patient = thread::spawn({
             let event = event.clone();
-            move || block_on(event.wait())
+            move || {
+                block_on(event.wait());
+                assert!(event.is_set(), "nobody clears it");
+            }
         });
         event.set();
         fickle.join().unwrap();

@@ -1,20 +1,18 @@
 //! A group's children, its parent, and those who would be children, on two threads.
 //!
-//! Whatever comes first: no child outlives the group, each is asked to end at most once by it, and
+//! Whatever comes first: no child outlives the group, each is told to end at most once by it, and
 //! the request that a group makes of its parent is taken back.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc as StdArc, Mutex as StdMutex};
 
-use loom::thread;
-
-use super::common::{Queue, explore, explore_at_most, home, spawn, twice};
+use super::common::{Queue, ends_elsewhere, explore, explore_at_most, home, spawn, twice};
 use crate::error::{Error, Result};
 use crate::scope::{TaskGroup, task_group};
 use crate::task::handle::Task;
 use crate::task::memory::Home;
-use crate::task::raw::TaskRef;
+use crate::task::unwind::catch_cancelled;
 
 /// A handle to the group, once its parent was polled.
 type Place = StdArc<StdMutex<Option<TaskGroup>>>;
@@ -42,15 +40,6 @@ fn failing(home: &Home, queue: &Queue, group: &TaskGroup) -> Task<()> {
     group.reserve().unwrap().admit(&child);
     queue.run();
     child
-}
-
-/// Another thread on which that task ends.
-fn ends_elsewhere(queue: &Queue, task: &TaskRef) -> thread::JoinHandle<()> {
-    let (queue, task) = (queue.clone(), task.clone());
-    thread::spawn(move || {
-        task.wake();
-        queue.run();
-    })
 }
 
 /// Counts itself while it lives.
@@ -108,6 +97,43 @@ fn a_child_comes_while_another_fails() {
     });
 }
 
+/// A child that the parent awaits is asked by the group, and through the parent: it is told once,
+/// and cleans up in peace. Breaks if `Members::request` asks whoever was asked already.
+#[test]
+fn an_awaited_child_is_asked_by_parent_and_group() {
+    explore_at_most(2, || {
+        let (home, queue) = home();
+        let awaited: Task<()> = spawn(&home, async {
+            assert!(catch_cancelled(pending::<()>()).await.is_err());
+            assert!(catch_cancelled(twice(())).await.is_ok(), "the clean-up is interrupted");
+            Ok(())
+        });
+        let place = Place::default();
+        let (there, known) = (place.clone(), awaited.task_ref());
+        let body = move |group| {
+            *there.lock().unwrap() = Some(group);
+            async move { known.join().await }
+        };
+        let parent = spawn(&home, task_group(body));
+        queue.run();
+        let group = place.lock().unwrap().take().unwrap();
+        group.reserve().unwrap().admit(&awaited);
+        let child = failing(&home, &queue, &group);
+        let ender = ends_elsewhere(&queue, &child);
+        queue.run();
+        ender.join().unwrap();
+        queue.run();
+        awaited.wake();
+        queue.run();
+        assert!((1..=2).contains(&awaited.cancelling()));
+        assert_eq!(super::common::outcome(awaited), Ok(()));
+        assert_eq!(parent.error().unwrap().errors().len(), 1);
+        assert_eq!(parent.cancelling(), 0);
+        drop((child, parent, group));
+        drop(home);
+    });
+}
+
 /// Two children fail at once: one of them makes the others, and the parent, end, once (TG-08).
 /// Breaks if `ended` aborts in another phase than Open.
 #[test]
@@ -156,8 +182,8 @@ fn the_parent_is_asked_while_a_child_fails() {
 }
 
 /// The group is dropped half-way while a child fails: the request that it made of the parent, if it
-/// did, is taken back, and the parent lives on (TG-20). Breaks if `close` leaves
-/// the owner in its place.
+/// did, is taken back, and the parent lives on (TG-20). Breaks if `close` does not
+/// keep the trigger from going off later.
 #[test]
 fn the_group_is_dropped_while_a_child_fails() {
     explore(|| {
@@ -180,7 +206,7 @@ fn the_group_is_dropped_while_a_child_fails() {
             });
             waits.await;
             drop(group);
-            Ok(7)
+            twice(7).await
         });
         queue.run();
         let group = place.lock().unwrap().take().unwrap();
@@ -192,6 +218,8 @@ fn the_group_is_dropped_while_a_child_fails() {
         queue.run();
         assert!(child.is_finished());
         assert_eq!(parent.cancelling(), 0);
+        parent.wake();
+        queue.run();
         assert_eq!(super::common::outcome(parent), Ok(7));
         drop((child, group));
         drop(home);
@@ -224,5 +252,34 @@ fn the_last_child_ends_while_the_body_does() {
         assert_eq!(super::common::outcome(parent), Ok(5) as Result<i32, bool>);
         drop((child, group));
         drop(home);
+    });
+}
+
+/// A child comes while the group is dropped half-way: refused, or asked to end and detached
+/// (TG-19, TG-20). Breaks if `abandon` leaves the phase as it was, or asks nobody.
+#[test]
+fn a_child_comes_while_the_group_is_dropped() {
+    explore(|| {
+        let (home, queue) = home();
+        let (parent, group) = parent(&home, &queue);
+        let killer = loom::thread::spawn({
+            let parent = parent.task_ref();
+            move || parent.kill()
+        });
+        let child = group.reserve().ok().map(|reserved| {
+            let child: Task<()> = spawn(&home, pending::<()>());
+            reserved.admit(&child);
+            child
+        });
+        assert!(killer.join().unwrap());
+        queue.run();
+        if let Some(child) = child {
+            assert!(child.is_cancelled(), "a child outlives its group");
+            assert_eq!(child.cancelling(), 1);
+        }
+        assert!(group.reserve().is_err());
+        drop((parent, group));
+        home.collect();
+        assert_eq!(home.outstanding(), 0);
     });
 }

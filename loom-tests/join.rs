@@ -1,7 +1,8 @@
 //! Waiting for a task's end against that end.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll, Wake as _};
+use std::pin::Pin;
+use std::task::{Context, Poll, Wake as _, Waker};
 
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
@@ -72,6 +73,23 @@ fn a_detached_value_is_dropped_once() {
     });
 }
 
+/// The same, and whoever drops the handle finds the task ended at the first look, perhaps: then the
+/// value is his. Breaks if that look is relaxed.
+#[test]
+fn a_handle_that_goes_drops_the_value_after_the_end() {
+    explore(|| {
+        let (home, queue) = home();
+        let kept = loom::sync::Arc::new(());
+        let value = kept.clone();
+        let task = spawn(&home, async move { Ok(value) });
+        let dropping = thread::spawn(move || drop(task));
+        queue.run();
+        dropping.join().unwrap();
+        assert!(loom::sync::Arc::try_unwrap(kept).is_ok());
+        drop(home);
+    });
+}
+
 /// A waker of the task is used while it ends and its handle goes. Breaks if `wake` gives up its
 /// reference before it has queued the task.
 #[test]
@@ -99,11 +117,13 @@ fn a_late_wake_is_harmless() {
             let queue = queue.clone();
             move || queue.run()
         });
-        waker.wake();
         drop(task);
+        // The last reference, if the task has ended.
+        waker.wake();
         runner.join().unwrap();
         queue.run();
-        drop(home);
+        home.collect();
+        assert_eq!(home.outstanding(), 0);
     });
 }
 
@@ -176,6 +196,8 @@ fn who_gives_up_takes_nobodys_place() {
             });
             let runner = thread::spawn(move || queue.run());
             drop(joins[leaves].take());
+            let told = counts[1 - leaves].0.load(Ordering::SeqCst) > 0;
+            assert!(!told || task.is_finished(), "woken for nothing");
             runner.join().unwrap();
             assert_eq!(counts[1 - leaves].0.load(Ordering::SeqCst), 1);
             drop(joins);
@@ -207,7 +229,7 @@ fn a_new_waker_is_told_or_the_end_is_seen() {
 
 /// A plain thread blocks for a task's value while the task ends. (The one who looks is not the
 /// first thread: loom forgets a look once somebody else has looked, too, and would not let the
-/// store come first.) Breaks if looking at the state word is relaxed.
+/// store come first.) Breaks if transitions do not acquire.
 #[test]
 fn a_thread_that_waits_gets_the_value() {
     explore(|| {
@@ -217,5 +239,46 @@ fn a_thread_that_waits_gets_the_value() {
         queue.run();
         assert_eq!(waiting.join().unwrap(), 7);
         drop(home);
+    });
+}
+
+/// Somebody looks once whether the task has ended, and finds the value or goes. Breaks if looking
+/// at the state word (`load`) is relaxed.
+#[test]
+fn whoever_finds_the_end_gets_the_value() {
+    explore(|| {
+        let (home, queue) = home();
+        let mut task = spawn(&home, async { Ok(7) });
+        let looking = thread::spawn(move || {
+            let mut context = Context::from_waker(Waker::noop());
+            if let Poll::Ready(value) = Pin::new(&mut task).poll(&mut context) {
+                assert_eq!(value.unwrap(), 7);
+            }
+        });
+        queue.run();
+        looking.join().unwrap();
+        home.collect();
+        assert_eq!(home.outstanding(), 0);
+    });
+}
+
+/// Two let go of a task that has ended, one of them having looked into it: the last one frees what
+/// the other has left there. Breaks if neither `release` acquires nor the look for an unseen error.
+#[test]
+fn the_last_to_go_comes_after_all_others() {
+    explore(|| {
+        let (home, queue) = home();
+        let task = spawn(&home, async {});
+        let watcher = task.task_ref();
+        queue.run();
+        drop(task);
+        let looking = thread::spawn({
+            let watcher = watcher.clone();
+            move || watcher.set_name("it")
+        });
+        drop(watcher);
+        looking.join().unwrap();
+        home.collect();
+        assert_eq!(home.outstanding(), 0);
     });
 }

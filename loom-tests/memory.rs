@@ -104,9 +104,9 @@ fn chains_come_home_while_the_owner_takes_them_in() {
     });
 }
 
-/// Cells end while their home is closed. Breaks if `close` swaps in null instead of `closed()`,
-/// or if `left` starts at 0 instead of OPEN (freed twice), or if the `fetch_sub` in `leave` or the
-/// `fetch_add` in the close are less than AcqRel (freed while another is not through).
+/// Cells end while their home is closed. Breaks if `close` swaps in null instead of `closed()`, or
+/// relaxed, or if the `fetch_sub` in `leave` or the `fetch_add` in the close are less than AcqRel
+/// (freed while another is not through).
 #[test]
 fn the_last_cell_of_a_closed_home_frees_it_once() {
     loom::model(|| {
@@ -128,7 +128,9 @@ fn the_last_cell_of_a_closed_home_frees_it_once() {
     });
 }
 
-/// As above with a cell that has no chunk. Breaks if `allocate_big` does not count in `left`.
+/// As above with a cell that has no chunk. Breaks if `left` starts at 0 instead of OPEN (freed
+/// while it is open). (If `allocate_big` did not count there, freed memory would be touched, and
+/// what the model does then nobody can say.)
 #[test]
 fn a_big_cell_keeps_its_closed_home() {
     loom::model(|| {

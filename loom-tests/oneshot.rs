@@ -46,3 +46,32 @@ fn the_end_arrives_at_the_latest_waker() {
         ends.join().unwrap();
     });
 }
+
+/// One waits for the other to go away, who looks for a value first. Breaks if the receiver does
+/// not say that it goes, or if `exchange` drops the bit.
+#[test]
+fn a_sender_learns_that_the_receiver_is_gone() {
+    explore(|| {
+        let (mut sender, receiver) = oneshot::channel::<u32>();
+        let goes = thread::spawn(move || assert!(poll_once_and_drop(receiver).is_none()));
+        block_on(sender.closed());
+        assert!(sender.is_closed());
+        assert_eq!(sender.send(1), Err(1));
+        goes.join().unwrap();
+    });
+}
+
+/// One looks whether the other is gone, and sends; the other waits. Breaks if `exchange` does not
+/// try again when the bit is set.
+#[test]
+fn a_watched_receiver_gets_its_value() {
+    explore(|| {
+        let (mut sender, receiver) = oneshot::channel();
+        let sends = thread::spawn(move || {
+            assert!(poll_once_and_drop(sender.closed()).is_none());
+            sender.send(7).unwrap();
+        });
+        assert_eq!(block_on(receiver), Ok(7));
+        sends.join().unwrap();
+    });
+}

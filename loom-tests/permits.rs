@@ -2,7 +2,7 @@
 
 use super::common::{explore, explore_at_most, poll_once_and_drop};
 use crate::sync::{BoundedSemaphore, Lock, Semaphore};
-use crate::sys::{Arc, block_on, thread};
+use crate::sys::{Arc, UnsafeCell, block_on, thread};
 
 /// Three add to one number. Breaks if `try_acquire` takes with `Relaxed`, if `release_within`
 /// returns with `Relaxed`, or if `take_or_join` joins without setting QUEUE.
@@ -66,6 +66,36 @@ fn those_behind_one_who_leaves_are_served() {
         modest.join().unwrap();
         assert_eq!(semaphore.available(), 1);
         assert!(!semaphore.is_locked());
+    });
+}
+
+/// A permit comes back while one who wants more stands in line and goes away: who takes it sees
+/// what was done before it came back. Breaks if the word that handing over leaves behind is stored
+/// relaxed.
+#[test]
+fn what_was_done_before_a_permit_came_back_is_seen() {
+    struct Shared(Semaphore, UnsafeCell<u32>);
+    // SAFETY: the permit orders the two accesses, which is what loom checks here.
+    unsafe impl Sync for Shared {}
+    explore(|| {
+        let shared = Arc::new(Shared(Semaphore::new(0), UnsafeCell::new(0)));
+        let greedy = thread::spawn({
+            let shared = shared.clone();
+            move || poll_once_and_drop(shared.0.acquire_many(2)).is_some()
+        });
+        let modest = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                block_on(shared.0.acquire()).forget();
+                // SAFETY: the writer is done.
+                assert_eq!(shared.1.with(|value| unsafe { *value }), 1);
+            }
+        });
+        // SAFETY: the reader waits.
+        shared.1.with_mut(|value| unsafe { *value = 1 });
+        shared.0.release(1);
+        assert!(!greedy.join().unwrap());
+        modest.join().unwrap();
     });
 }
 

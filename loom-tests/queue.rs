@@ -57,6 +57,8 @@ fn thief_sees_the_task_that_displaced_another() {
             move || slot.steal().map(number)
         });
         let first = slot.put(task(1));
+        // What is written right behind a release counts as released to loom: a step between.
+        let _ = slot.is_empty();
         let second = slot.put(task(2));
         let stolen = thief.join().unwrap();
         let mut all: Vec<_> =

@@ -5,8 +5,8 @@ use std::task::Waker;
 
 use loom::thread;
 
-use super::common::{explore, explore_at_most, home, outcome, spawn, twice};
-use crate::scope::gather;
+use super::common::{ends_elsewhere, explore, explore_at_most, home, outcome, spawn, twice};
+use crate::scope::{ReturnWhen, gather, wait};
 use crate::sys::Arc;
 use crate::task::several::{Enough, Watch};
 
@@ -35,6 +35,64 @@ fn two_tasks_end_while_they_are_gathered() {
         assert_eq!(outcome(outer).map(|values| (values[0], values[1])), Ok((1, 2)));
         drop(tasks);
         drop(home);
+    });
+}
+
+/// Two tasks end, one on each thread, while a third one begins to wait for them, on either: it
+/// finds both done (WAIT-05, WAIT-06). Breaks if `listen` forgets a listener that comes too late,
+/// or as above.
+#[test]
+fn two_tasks_end_while_somebody_begins_to_wait() {
+    explore_at_most(3, || {
+        let (home, queue) = home();
+        let (one, two) = (spawn(&home, twice(1)), spawn(&home, twice(2)));
+        queue.run();
+        let tasks = [one.task_ref(), two.task_ref()];
+        let outer = spawn(&home, async move {
+            let waited = wait([one, two], ReturnWhen::AllCompleted).await;
+            Ok((waited.done.len(), waited.pending.len()))
+        });
+        let ender = ends_elsewhere(&queue, &tasks[0]);
+        tasks[1].wake();
+        queue.run();
+        ender.join().unwrap();
+        queue.run();
+        assert_eq!(outcome(outer), Ok((2, 0)));
+        drop(tasks);
+        home.collect();
+        assert_eq!(home.outstanding(), 0);
+    });
+}
+
+/// One of two tasks ends while somebody waits for the first of them and is asked to end: the wait
+/// returns, or is cancelled; the tasks are left alone (WAIT-08). Breaks if a request to whoever
+/// waits goes on to the tasks.
+#[test]
+fn one_who_waits_for_the_first_is_asked() {
+    explore_at_most(3, || {
+        let (home, queue) = home();
+        let (ends, stays) = (spawn(&home, twice(1)), spawn(&home, pending::<()>()));
+        queue.run();
+        let [first, second] = [ends.task_ref(), stays.task_ref()];
+        let outer = spawn(&home, async move {
+            let refs = [ends.task_ref(), stays.task_ref()];
+            let waited = wait(refs, ReturnWhen::FirstCompleted).await;
+            Ok((waited.done.len(), waited.pending.len()))
+        });
+        queue.run();
+        let ender = ends_elsewhere(&queue, &first);
+        let accepted = outer.cancel();
+        queue.run();
+        ender.join().unwrap();
+        queue.run();
+        assert_eq!(outcome(outer), if accepted { Err(true) } else { Ok((1, 1)) });
+        assert_eq!((first.cancelling(), second.cancelling()), (0, 0));
+        assert!(first.is_finished() && !second.is_finished());
+        second.cancel();
+        queue.run();
+        drop((first, second));
+        home.collect();
+        assert_eq!(home.outstanding(), 0);
     });
 }
 

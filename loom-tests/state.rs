@@ -42,6 +42,7 @@ fn ask(state: &State) -> Option<bool> {
         match state.request(false) {
             Request::Refused => return None,
             Request::Busy => thread::yield_now(),
+            Request::Counted => unreachable!("only members of a group are counted"),
             Request::Accepted(recorded) => return Some(recorded.queue),
         }
     }
@@ -57,12 +58,33 @@ fn racing_wakes_queue_the_task_once() {
     });
 }
 
-/// A wake meets the end of a poll. Breaks if `end_poll` clears RUNNING by a store.
+/// A wake meets the end of a poll. Breaks if a transition is a load and a store.
 #[test]
 fn a_wake_during_the_end_of_a_poll_is_not_lost() {
     explore(|| {
         let (_, end, wake) = both(running(), |state| state.end_poll(false), State::wake);
         assert_ne!(end == End::Requeue, wake == Wake::Queue, "queued exactly once");
+    });
+}
+
+/// Who is polled for a wake sees what was done before it. Breaks if `wake` does not release.
+#[test]
+fn what_was_done_before_a_wake_is_seen() {
+    explore(|| {
+        let done = Arc::new(loom::cell::UnsafeCell::new(0));
+        let theirs = done.clone();
+        let wake = move |state: &State| {
+            // SAFETY: the other thread looks only if it was woken, which is what is checked.
+            theirs.with_mut(|done| unsafe { *done = 1 });
+            state.wake()
+        };
+        let poll = move |state: &State| {
+            if state.end_poll(false) == End::Requeue {
+                // SAFETY: as above.
+                assert_eq!(done.with(|done| unsafe { *done }), 1);
+            }
+        };
+        let _ = both(running(), poll, wake);
     });
 }
 
@@ -140,8 +162,8 @@ fn a_request_that_a_poll_has_found_cannot_be_taken_back() {
     });
 }
 
-/// `uncancel` meets the start of the poll of a task that was only marked. Breaks if `start_poll`
-/// reads CANCEL apart from clearing it.
+/// `uncancel` meets the start of the poll of a task that was only marked: both happen. Breaks if a
+/// transition is a load and a store.
 #[test]
 fn a_mark_is_taken_back_or_delivered() {
     explore(|| {
@@ -154,8 +176,8 @@ fn a_mark_is_taken_back_or_delivered() {
     });
 }
 
-/// Two requests and one taken back: one is left, and delivered. Breaks if `request` adds to the
-/// count by a store.
+/// Two requests and one taken back: one is left, and delivered. Breaks if a transition is a load
+/// and a store.
 #[test]
 fn requests_are_counted() {
     explore(|| {
@@ -171,8 +193,8 @@ fn requests_are_counted() {
     });
 }
 
-/// The handle, a waker and the runtime let go at once: the cell is freed once. Breaks if
-/// `drop_handle` looks at DONE apart from releasing.
+/// The handle, a waker and the runtime let go at once: the cell is freed once. Breaks if a
+/// transition is a load and a store.
 #[test]
 fn the_last_of_three_holders_frees_the_cell() {
     explore(|| {
@@ -196,7 +218,8 @@ fn the_last_of_three_holders_frees_the_cell() {
 }
 
 /// A value belongs to the handle, or to the completer if there is none any more: to one of them.
-/// Breaks if `complete` releases the runtime's reference although a value without a handle is kept.
+/// Breaks if `drop_handle` looks at DONE apart from releasing, or if `complete` releases the
+/// runtime's reference although a value without a handle is kept.
 #[test]
 fn a_value_has_one_owner() {
     explore(|| {
@@ -209,26 +232,28 @@ fn a_value_has_one_owner() {
     });
 }
 
-/// The short lock keeps a poll from beginning. Breaks if `start_poll` does not wait for LOCKED.
+/// The short lock over an idle task keeps its next poll from beginning. Breaks if `start_poll` does
+/// not wait for LOCKED.
 #[test]
 fn no_poll_begins_under_the_lock() {
     explore(|| {
-        let state = idle();
-        assert_eq!(state.wake(), Wake::Queue);
         let inside = Arc::new(loom::cell::UnsafeCell::new(0));
         let theirs = inside.clone();
-        let lock = move |state: &State| {
-            state.lock();
-            // SAFETY: the lock excludes polls, which is what is checked.
-            theirs.with_mut(|cell| unsafe { *cell += 1 });
-            state.unlock();
+        let look = move |state: &State| {
+            if state.lock_idle() {
+                // SAFETY: the lock excludes polls, which is what is checked.
+                theirs.with_mut(|cell| unsafe { *cell += 1 });
+                state.unlock();
+            }
         };
-        let poll = |state: &State| {
+        let poll = move |state: &State| {
+            assert_eq!(state.wake(), Wake::Queue);
             let start: Start = state.start_poll();
-            // Locks are taken during polls; but not over their beginning.
+            // SAFETY: as above.
+            inside.with_mut(|cell| unsafe { *cell += 1 });
             start.armed
         };
-        let (_, armed, ()) = both(state, poll, lock);
+        let (_, armed, ()) = both(idle(), poll, look);
         assert!(!armed);
     });
 }

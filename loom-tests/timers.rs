@@ -185,10 +185,11 @@ fn timer_armed_during_an_inspection_is_announced() {
 fn fired_timer_is_armed_again() {
     loom::model(|| {
         let count = StdArc::new(Count::default());
-        let world = World::armed(Timers::exact(), milliseconds(1), &count);
+        let world = World::armed(Timers::new(0), milliseconds(1), &count);
         let owner = thread::spawn({
             let (world, count) = (world.clone(), count.clone());
-            move || world.arm(milliseconds(9), &count)
+            // In another structure, under another lock.
+            move || world.arm(milliseconds(90), &count)
         });
         world.fire(milliseconds(1));
         owner.join().unwrap();

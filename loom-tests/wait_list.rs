@@ -40,7 +40,7 @@ fn leave(shared: &Shared, waiter: Pin<&Waiter<u32>>) {
 }
 
 /// Two join and leave, one wakes one: the promise is kept by nobody in the end. Breaks if `leave`
-/// does not unlink, or if it looks at the state before the list is locked (`is_waiting` hoisted).
+/// does not unlink, or does not look whether the waiter still waits.
 #[test]
 fn joiners_leave_while_one_is_woken() {
     explore(|| {
@@ -69,7 +69,8 @@ fn joiners_leave_while_one_is_woken() {
 }
 
 /// One who sees that he was woken is gone at once, without the lock. Breaks if `wake` stores
-/// WOKEN before it takes the waker, or if that store or the load in `is_woken` is `Relaxed`.
+/// WOKEN before it takes the waker, or if that store is `Relaxed`, or the loads in `is_woken` and
+/// `is_waiting` are.
 #[test]
 fn a_woken_waiter_may_go_at_once() {
     explore(|| {

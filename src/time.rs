@@ -13,6 +13,7 @@ use pin_project_lite::pin_project;
 
 pub use crate::driver::clock::Instant;
 use crate::runtime::alarm::Alarm;
+use crate::task::reasons;
 
 /// Waits until `time` has passed since this call.
 ///
@@ -164,13 +165,18 @@ impl Future for Sleep {
         }
         if !this.alarm.is_armed() {
             this.alarm.arm(*this.at, context.waker());
+            reasons::note_somewhere("the end of a sleep");
             return Poll::Pending;
         }
         if !this.alarm.fired() {
             this.alarm.as_mut().update_waker(context.waker());
         }
         // It may have gone off before the exchange, and woken somebody else.
-        if this.alarm.fired() { Poll::Ready(()) } else { Poll::Pending }
+        if this.alarm.fired() {
+            return Poll::Ready(());
+        }
+        reasons::note_somewhere("the end of a sleep");
+        Poll::Pending
     }
 }
 

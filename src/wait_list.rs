@@ -145,16 +145,19 @@ impl<T> WaitList<T> {
         count
     }
 
-    /// Goes to the end of the line; `waker` is used once, when it is woken.
+    /// Goes to the end of the line; `waker` is used once, when it is woken. Only the waiter's owner
+    /// calls this, who has it pinned for himself.
     ///
     /// # Panics
     /// If it stands in a list already.
     pub(crate) fn join(&mut self, waiter: Pin<&Waiter<T>>, waker: Waker) {
-        let claimed = waiter.state.swap(WAITING, Ordering::Acquire);
-        assert!(claimed != WAITING, "a waiter stands in one list at a time");
+        // Pairs with `wake` and `leave`: what the last list wrote is over.
+        let state = waiter.state.load(Ordering::Acquire);
+        assert!(state != WAITING, "a waiter stands in one list at a time");
+        waiter.state.store(WAITING, Ordering::Relaxed);
         let link = NonNull::from(waiter.get_ref());
         let (list, before) = (ptr::from_ref(self).cast(), self.last);
-        // SAFETY: the swap took the node from its owner, for this list.
+        // SAFETY: the node was its owner's, who gives it to this list: nobody else calls this.
         unsafe {
             node(link, |node| {
                 node.before = before;
@@ -305,6 +308,22 @@ impl Wakers {
     pub(crate) fn wake(self) {
         drop(self);
     }
+
+    /// Wakes everybody, in order, and has room for as many again.
+    pub(crate) fn wake_and_keep_room(&mut self) {
+        /// Goes on behind a waker that panicked.
+        struct Rest<'a>(std::vec::Drain<'a, Waker>);
+        impl Drop for Rest<'_> {
+            fn drop(&mut self) {
+                self.0.by_ref().for_each(Waker::wake);
+            }
+        }
+        let rest = Rest(self.more.drain(..));
+        if let Some(first) = self.first.take() {
+            first.wake();
+        }
+        drop(rest);
+    }
 }
 
 impl Extend<Waker> for Wakers {
@@ -320,17 +339,6 @@ impl Extend<Waker> for Wakers {
 
 impl Drop for Wakers {
     fn drop(&mut self) {
-        /// Goes on behind a waker that panicked.
-        struct Rest<'a>(std::vec::Drain<'a, Waker>);
-        impl Drop for Rest<'_> {
-            fn drop(&mut self) {
-                self.0.by_ref().for_each(Waker::wake);
-            }
-        }
-        let rest = Rest(self.more.drain(..));
-        if let Some(first) = self.first.take() {
-            first.wake();
-        }
-        drop(rest);
+        self.wake_and_keep_room();
     }
 }

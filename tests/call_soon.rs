@@ -220,6 +220,20 @@ fn callback_takes_back_a_later_one_of_its_turn() {
 }
 
 #[test]
+fn callback_that_panics_does_not_keep_the_next_one_from_its_turn() {
+    // LOOP-09, section 27: a panic leaves no run call, so nothing waits for the next one
+    in_any_order(async || {
+        let log = Log::new();
+        let next = log.clone();
+        here().call_soon(|| panic!("exit"));
+        here().call_soon(move || next.add("next"));
+        sleep(ms(1)).await;
+        assert_eq!(log.lines(), ["next"]);
+        Ok(())
+    });
+}
+
+#[test]
 fn callbacks_see_the_values_of_their_registration() {
     // CTX-03
     context_var! { static VAR: u32 = 0; }

@@ -267,3 +267,24 @@ fn new_request_interrupts_clean_up() {
         Ok(())
     });
 }
+
+// upstream: test_tasks.BaseTaskTests.test_baseexception_during_cancel
+#[test]
+fn panic_in_answer_to_a_request_is_the_tasks_error() {
+    // CAN-10, CAN-26
+    in_any_order(async || {
+        let mut task = spawn(async {
+            if catch_cancelled(sleep(seconds(10))).await.is_err() {
+                std::panic::resume_unwind(Box::new("exit"));
+            }
+        });
+        sleep(seconds(1)).await;
+        assert!(task.cancel());
+        assert!(!task.is_finished());
+        let error = (&mut task).await.unwrap_err();
+        assert!(error.is_panic() && !error.is_cancelled());
+        assert!(task.is_finished() && !task.is_cancelled());
+        assert!(task.error().unwrap().to_string().contains("exit"));
+        Ok(())
+    });
+}

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Log, in_any_order, me, ms, seconds, simulate};
-use filch::{Cancelled, Task, catch_cancelled, sleep, spawn, yield_now};
+use filch::{Cancelled, ReturnWhen, Task, catch_cancelled, sleep, spawn, wait, yield_now};
 
 /// A task that sleeps for long.
 fn sleeper() -> Task<()> {
@@ -86,6 +86,8 @@ fn message_reaches_the_one_who_awaits() {
         let outer = spawn(async {
             let task = sleeper();
             task.cancel_with("my message");
+            let waited = wait([task.task_ref()], ReturnWhen::AllCompleted).await;
+            assert_eq!((waited.done.len(), waited.pending.len()), (1, 0));
             task.await
         });
         assert_eq!(outer.await.unwrap_err().cancel_message(), Some("my message"));

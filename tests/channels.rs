@@ -238,3 +238,49 @@ fn plain_threads_get_what_tasks_send() {
     .unwrap();
     assert_eq!((reads.join().unwrap(), watches.join().unwrap()), (Ok("all"), 1));
 }
+
+#[test]
+fn a_sender_learns_that_nobody_wants_the_value() {
+    in_any_order(async || {
+        let (mut sender, receiver) = oneshot::channel::<u32>();
+        // One who gives up waiting for the end can still send.
+        assert!(timeout(seconds(1), sender.closed()).await.is_err());
+        assert!(!sender.is_closed());
+        let works = spawn(async move {
+            sender.closed().await;
+            sender.closed().await;
+            Ok((sender.is_closed(), sender.send(1)))
+        });
+        yield_now().await;
+        drop(receiver);
+        assert_eq!(works.await?, (true, Err(1)));
+        let (mut sender, receiver) = oneshot::channel();
+        assert!(timeout(seconds(1), sender.closed()).await.is_err());
+        assert_eq!(sender.send(2), Ok(()));
+        assert_eq!(receiver.await, Ok(2));
+        Ok(())
+    });
+}
+
+#[test]
+fn senders_learn_that_the_last_receiver_is_gone() {
+    in_any_order(async || {
+        let (news, reader) = broadcast::channel::<u32>(1);
+        let (latest, watcher) = watch::channel(0);
+        let (others, more) = ((news.subscribe(), latest.subscribe()), news.clone());
+        let waits = spawn(async move {
+            news.closed().await;
+            latest.closed().await;
+            Ok((news.is_closed(), latest.is_closed()))
+        });
+        yield_now().await;
+        drop((reader, watcher));
+        // One who gives up leaves the line.
+        assert!(timeout(seconds(1), more.closed()).await.is_err());
+        assert!(!waits.is_finished());
+        drop(others);
+        assert_eq!(waits.await?, (true, true));
+        more.closed().await;
+        Ok(())
+    });
+}

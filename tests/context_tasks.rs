@@ -6,9 +6,8 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use common::{Log, in_any_order, ms, seconds, simulate};
-use filch::{
-    Context, Runtime, TaskBuilder, context_var, sleep, spawn, spawn_eager, to_thread, yield_now,
-};
+use filch::{Context, Runtime, TaskBuilder, context_var};
+use filch::{sleep, spawn, spawn_eager, timeout, to_thread, yield_now};
 
 context_var! {
     static VAR: i32 = -1;
@@ -33,6 +32,23 @@ fn task_and_spawner_do_not_see_each_others_changes() {
         Ok(())
     });
     assert_eq!(NAME.get(), Some("nope"));
+}
+
+#[test]
+fn what_runs_inside_a_timeout_changes_the_tasks_own_values() {
+    // WFOR-02, section 27
+    in_any_order(async || {
+        for (value, limit) in [(1, Some(seconds(10))), (2, None)] {
+            timeout(limit, async {
+                yield_now().await;
+                VAR.set(value);
+                Ok(())
+            })
+            .await?;
+            assert_eq!(VAR.get(), Some(value));
+        }
+        Ok(())
+    });
 }
 
 // upstream: test_tasks.BaseTaskTests.test_context_3

@@ -129,6 +129,7 @@ fn runtime(debug: bool, log: &Log) -> Runtime {
     builder.exception_handler(logs(log)).build().unwrap()
 }
 
+// upstream: test_tasks.BaseTaskTests.test_log_destroyed_pending_task
 #[test]
 fn tasks_destroyed_while_they_are_pending_are_reported() {
     // DBG-08
@@ -151,7 +152,9 @@ fn tasks_destroyed_while_they_are_pending_are_reported() {
                 TaskBuilder::new().name("stubborn").spawn_eager(refuses).detach();
             })
             .unwrap();
+        assert_eq!(handle.all_tasks().len(), 1);
         drop(runtime);
+        assert_eq!(handle.all_tasks(), []);
         assert!(handle.spawn(async {}).is_cancelled(), "it is too late for this one");
         let lines = log.lines();
         assert!(lines[0].starts_with("task refuses to end: stubborn at tests/debug.rs:"));

@@ -138,14 +138,19 @@ fn tasks_may_be_gathered_twice() {
 fn cancelled_task_is_an_error_to_those_who_gather_it() {
     // GAT-05
     in_any_order(async || {
-        let tasks = [gives(1, 1), gives(60, 2), gives(90, 3)];
-        let [_, second, third] = tasks.each_ref().map(|task| task.task_ref());
+        let tasks = [gives(1, 1), gives(60, 2), gives(90, 3), gives(90, 4), fails(90, "too late")];
+        let [_, second, third, fourth, fifth] = tasks.each_ref().map(|task| task.task_ref());
         let outer = spawn(async move {
             let error = gather(tasks).await.unwrap_err();
             assert!(error.is_cancelled());
             assert_eq!(me().cancelling(), 0);
             assert!(!third.is_finished());
             assert_eq!(third.cancelling(), 0);
+            // What becomes of the others is their own affair.
+            fourth.cancel();
+            third.join().await?;
+            assert!(fourth.is_cancelled());
+            assert!(fifth.join().await.unwrap_err().is::<Boom>());
             Ok(())
         });
         sleep(ms(30)).await;

@@ -105,6 +105,21 @@ fn each_registration_is_removed_by_its_own_id() {
     });
 }
 
+#[test]
+fn callback_is_not_removed_any_more_once_the_promise_is_set() {
+    // FUT-07, section 27
+    simulate(async {
+        let (log, promise) = (Log::new(), Promise::new());
+        let ids = register(&promise, &log, ["a", "b"]);
+        promise.set("foo")?;
+        assert!(!ids.into_iter().any(|id| promise.remove_done_callback(id)));
+        assert_eq!(log.lines(), [] as [&str; 0]);
+        yield_now().await;
+        assert_eq!(log.lines(), ["a", "b"]);
+        Ok(())
+    });
+}
+
 // upstream: test_futures.BaseFutureDoneCallbackTests.test_schedule_callbacks_list_mutation_1
 #[test]
 fn callback_that_removes_others_is_too_late() {
@@ -311,11 +326,17 @@ fn value_need_not_be_looked_at() {
 #[test]
 fn error_that_nobody_looks_at_is_reported_with_its_place() {
     // FUT-13, DBG-05, DBG-06
-    let reports = reported_after(|_| ());
-    assert_eq!(reports.len(), 1);
-    let place = "error was never retrieved: Promise-2 at tests/promise_callbacks.rs:";
-    assert!(reports[0].starts_with(place), "{reports:?}");
-    assert!(reports[0].ends_with(": unseen"), "{reports:?}");
+    for debug in [false, true] {
+        let reports = reported(async {
+            Handle::current().set_debug(debug);
+            Promise::<()>::new().set_error(Boom("unseen"))?;
+            Ok(())
+        });
+        assert_eq!(reports.len(), 1, "{reports:?}");
+        let place = "error was never retrieved: Promise-2 at tests/promise_callbacks.rs:";
+        assert!(reports[0].starts_with(place), "{reports:?}");
+        assert!(reports[0].ends_with(": unseen"), "{reports:?}");
+    }
 }
 
 // upstream: test_futures.BaseFutureTests.test_tb_logger_exception_retrieved

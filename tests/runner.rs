@@ -3,11 +3,13 @@
 
 mod common;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, mpsc};
 
 use common::{Boom, Log, ms, seconds};
-use filch::{Handle, Report, Runtime, TaskBuilder, catch_cancelled, sleep, spawn, yield_now};
+use filch::{Handle, Report, Runtime, TaskBuilder};
+use filch::{catch_cancelled, catch_cancelled_any, sleep, spawn, yield_now};
+use futures::{StreamExt, stream};
 
 fn panic_text(work: impl FnOnce()) -> String {
     let payload = catch_unwind(AssertUnwindSafe(work)).unwrap_err();
@@ -192,6 +194,72 @@ fn what_clean_up_spawns_is_refused_and_nothing_outlives_the_run() {
     .unwrap();
     let late = spawned.lock().unwrap().take().expect("the clean-up ran");
     assert!(late.is_cancelled());
+}
+
+// upstream: test_runners.RunTests.test_asyncio_run_closes_gens_after_hanging_tasks_errors
+#[test]
+fn what_is_left_half_way_through_a_stream_closes_it_even_if_it_fails() {
+    // RUN-03
+    let (log, closed) = (Log::new(), Log::new());
+    let handler = logs(&log);
+    let place = Arc::new(Mutex::new(None));
+    let (there, open) = (place.clone(), closed.on_drop("stream closed"));
+    let main = async move {
+        Handle::current().set_exception_handler(handler);
+        let fidget = stream::unfold(open, |open| async move {
+            sleep(seconds(1)).await;
+            Some((1, open))
+        });
+        let spin = async move {
+            match catch_cancelled_any(fidget.for_each(async |_| {})).await {
+                Ok(()) => Ok(()),
+                Err(_) => Err(Boom("division by zero").into()),
+            }
+        };
+        let lazyboy = TaskBuilder::new().name("lazyboy").spawn_eager(spin);
+        *there.lock().unwrap() = Some(lazyboy.task_ref());
+        Err::<(), _>(Boom("fancy exit").into())
+    };
+    let error = filch::run(main).unwrap_err();
+    assert_eq!(error.downcast_ref::<Boom>(), Some(&Boom("fancy exit")));
+    let lazyboy = place.lock().unwrap().take().unwrap();
+    assert!(lazyboy.is_finished() && !lazyboy.is_cancelled());
+    assert_eq!(closed.lines(), ["stream closed"]);
+    let told = ["task failed while its runtime ended: lazyboy: division by zero"];
+    assert_eq!(log.lines(), told);
+}
+
+/// As if main was interrupted from the keyboard.
+async fn interrupt() {
+    resume_unwind(Box::new("interrupt"));
+}
+
+// upstream: test_base_events.BaseEventLoopTests.test_run_forever_keyboard_interrupt
+#[test]
+fn panic_of_main_goes_on_in_the_caller_and_is_not_reported() {
+    // TASK-04
+    let reports = Log::new();
+    let runtime = Runtime::builder().exception_handler(logs(&reports)).build().unwrap();
+    let error = runtime.block_on(interrupt()).unwrap_err();
+    assert!(error.is_panic());
+    assert_eq!(panic_text(|| drop(error.resume_panic())), "interrupt");
+    drop(runtime);
+    assert_eq!(reports.lines(), [] as [&str; 0]);
+}
+
+// upstream: test_base_events.BaseEventLoopTests.test_run_until_complete_baseexception
+#[test]
+fn runtime_runs_on_after_a_panic_of_main() {
+    // TASK-04
+    let runtime = runtime();
+    assert!(runtime.block_on(interrupt()).unwrap_err().is_panic());
+    let handle = runtime.handle();
+    let called = handle.promise();
+    let (inner, calls) = (handle.clone(), called.clone());
+    handle.call_soon(move || {
+        inner.call_soon(move || calls.set("called").unwrap());
+    });
+    assert_eq!(runtime.block_on(called).unwrap(), "called");
 }
 
 // upstream: test_runners.RunnerTests.test_run

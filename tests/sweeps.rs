@@ -8,45 +8,12 @@ mod common;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use filch::sim::{Builder, cancel_everywhere, timeout_everywhere, timeout_when_swept};
+use common::sweeps::{all, party, sweep};
+use filch::sim::{cancel_everywhere, timeout_everywhere};
 use filch::sync::{Barrier, BoundedSemaphore, Condition, Event, Lock, Queue, RwLock, Semaphore};
-use filch::sync::{PriorityQueue, broadcast, oneshot, watch};
-use filch::{Task, catch_cancelled, spawn, yield_now};
-
-/// A program that cancels nobody itself; its parties may end as they like.
-async fn all(parties: impl IntoIterator<Item = Task<()>>) {
-    for party in parties {
-        if let Err(error) = party.await {
-            assert!(!error.is_panic(), "{error}");
-        }
-    }
-}
-
-/// Both sweeps through one program: its parties are cancelled, and then they run out of time.
-fn sweep<F>(program: impl Fn() -> F)
-where
-    F: Future<Output = ()>,
-{
-    // What is lost may leave somebody who looks for it for ever.
-    let sim = Builder::new().turn_limit(10_000);
-    for swept in [sim.cancel_everywhere(&program), sim.timeout_everywhere(&program)] {
-        match swept {
-            Ok(swept) => assert!(swept.runs() > 20, "only {} moments", swept.runs()),
-            Err(broken) => panic!("{broken}"),
-        }
-    }
-}
-
-/// A task that may be cancelled, and that may run out of time.
-fn party<F>(work: F) -> Task<()>
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    spawn(async move {
-        // Time that has run out is no reason for the task to fail.
-        let _ = timeout_when_swept(work).await;
-    })
-}
+use filch::sync::{LifoQueue, PriorityQueue, oneshot};
+use filch::{catch_cancelled, yield_now};
+use futures::StreamExt;
 
 #[test]
 fn a_lock() {
@@ -284,69 +251,86 @@ fn a_queue_whose_getters_and_putters_all_wait() {
 }
 
 #[test]
-fn a_oneshot_channel() {
+fn a_queue_that_gives_the_youngest_first() {
     sweep(async || {
-        let value = Arc::new(());
-        let (sender, receiver) = oneshot::channel();
-        let got = party(async move {
-            let _value: Option<Arc<()>> = receiver.await.ok();
-        });
-        let sent = party({
-            let value = value.clone();
-            async move {
-                yield_now().await;
-                yield_now().await;
-                let _ = sender.send(value);
-            }
-        });
-        all([got, sent]).await;
-        assert_eq!(Arc::strong_count(&value), 1, "the value is somewhere still");
-    });
-}
-
-#[test]
-fn a_broadcast_channel() {
-    sweep(async || {
-        let (sender, mut receiver) = broadcast::channel(4);
-        let parties: Vec<_> = (0..2)
-            .map(|_| {
-                let mut receiver = sender.subscribe();
+        let queue = Arc::new(LifoQueue::bounded(2));
+        let put = Arc::new(Mutex::new(0));
+        let putters: Vec<_> = (0..2)
+            .map(|putter| {
+                let (queue, put) = (queue.clone(), put.clone());
                 party(async move {
-                    for expected in 0..2 {
-                        assert_eq!(receiver.recv().await, Ok(expected));
+                    for item in 0..2 {
+                        queue.put(2 * putter + item).await.unwrap();
+                        *put.lock().unwrap() += 1;
                     }
                 })
             })
             .collect();
-        for value in 0..2 {
+        let got = Arc::new(Mutex::new(0));
+        let getters: Vec<_> = (0..2)
+            .map(|_| {
+                let (queue, got) = (queue.clone(), got.clone());
+                party(async move {
+                    queue.stream().for_each(async |_| *got.lock().unwrap() += 1).await;
+                })
+            })
+            .collect();
+        // Getters who were cancelled leave items, and putters who wait.
+        while !putters.iter().all(|putter| putter.is_finished()) {
+            *got.lock().unwrap() += u32::from(queue.try_get().is_ok());
             yield_now().await;
-            sender.send(value).unwrap();
         }
-        all(parties).await;
-        assert_eq!(sender.receivers(), 1);
-        assert_eq!((receiver.recv().await, receiver.recv().await), (Ok(0), Ok(1)));
-        assert!(receiver.is_empty());
+        all(putters).await;
+        queue.shutdown();
+        all(getters).await;
+        *got.lock().unwrap() += queue.len() as u32;
+        assert_eq!(queue.waiting(), (0, 0));
+        assert_eq!(*got.lock().unwrap(), *put.lock().unwrap());
     });
 }
 
 #[test]
-fn a_watch_channel() {
+fn one_who_leaves_the_head_of_the_line() {
     sweep(async || {
-        let (sender, receiver) = watch::channel(0);
-        let parties: Vec<_> = (0..2)
-            .map(|_| {
-                let mut receiver = receiver.clone();
+        let semaphore = Arc::new(Semaphore::new(2));
+        let mine = semaphore.acquire().await;
+        let [wants_two, wants_one] = [2, 1].map(|count| {
+            let semaphore = semaphore.clone();
+            party(async move {
+                let _permit = semaphore.acquire_many(count).await;
+                yield_now().await;
+            })
+        });
+        for _ in 0..6 {
+            yield_now().await;
+        }
+        // Without the first in line, one is enough for the next.
+        while wants_two.is_finished() && !wants_one.is_finished() {
+            yield_now().await;
+        }
+        drop(mine);
+        all([wants_two, wants_one]).await;
+        assert_eq!((semaphore.available(), semaphore.waiting()), (2, 0));
+    });
+}
+
+#[test]
+fn permits_that_keep_their_semaphore() {
+    sweep(async || {
+        let semaphore = Arc::new(BoundedSemaphore::new(2));
+        let parties: Vec<_> = [2, 1, 2]
+            .map(|count| {
+                let semaphore = semaphore.clone();
                 party(async move {
-                    receiver.wait_for(|value| *value == 2).await.unwrap();
+                    let permit = BoundedSemaphore::acquire_many_owned(&semaphore, count).await;
+                    yield_now().await;
+                    assert_eq!(permit.count(), count);
                 })
             })
-            .collect();
-        for value in 1..=2 {
-            yield_now().await;
-            sender.send(value);
-        }
+            .into();
         all(parties).await;
-        assert_eq!(sender.receivers(), 1);
+        assert_eq!((semaphore.available(), semaphore.waiting()), (2, 0));
+        assert_eq!(Arc::strong_count(&semaphore), 1, "a permit keeps it");
     });
 }
 

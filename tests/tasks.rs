@@ -224,12 +224,13 @@ fn sleep_of_no_time_lets_what_was_queued_go_first() {
     // TASK-08, TASK-17
     simulate(async {
         let log = Log::new();
-        let seen = log.clone();
-        spawn(async move { seen.add("queued before") }).detach();
+        let (task, callback) = (log.clone(), log.clone());
+        spawn(async move { task.add("task") }).detach();
+        filch::Handle::current().call_soon(move || callback.add("callback"));
         assert_eq!(log.lines(), [] as [&str; 0]);
         sleep(ms(0)).await;
         log.add("slept");
-        assert_eq!(log.lines(), ["queued before", "slept"]);
+        assert_eq!(log.lines(), ["task", "callback", "slept"]);
         Ok(())
     });
 }
@@ -240,8 +241,13 @@ fn sleep_takes_its_time_to_the_nanosecond() {
     // TASK-17
     in_any_order(async || {
         let start = Instant::now();
-        sleep(ms(50)).await;
-        sleep(std::time::Duration::from_nanos(1)).await;
+        let mut task = spawn(async {
+            sleep(ms(50)).await;
+            sleep(std::time::Duration::from_nanos(1)).await;
+            Ok("yeah")
+        });
+        assert_eq!((&mut task).await?, "yeah");
+        assert!(task.is_finished());
         assert_eq!(start.elapsed(), ms(50) + std::time::Duration::from_nanos(1));
         Ok(())
     });
@@ -336,10 +342,19 @@ fn running_runtime_is_found_by_itself() {
     // INTRO-01
     in_any_order(async || {
         let handle = filch::Handle::try_current().unwrap();
-        let known = handle.spawn(async { Ok(me()) }).await?;
-        assert!(known.is_finished());
+        let (tell, told) = oneshot::channel();
+        let mut task = handle.spawn(async {
+            let known: filch::TaskRef = told.await?;
+            assert_eq!(current_task(), Some(known.clone()));
+            assert_eq!(me(), known);
+            Ok(())
+        });
+        tell.send(task.task_ref()).unwrap();
+        (&mut task).await?;
+        assert_ne!(current_task(), Some(task.task_ref()));
         Ok(())
     });
+    assert!(current_task().is_none());
 }
 
 #[test]

@@ -58,6 +58,15 @@ fn deadline_may_be_a_moment() {
         assert!(error.is_timeout());
         assert!(error.is::<Elapsed>());
         assert_eq!(start.elapsed(), ms(10));
+        let moment = start + ms(30);
+        let (deadline, result) = scope(None, async |deadline| {
+            deadline.reschedule(moment)?;
+            sleeps(seconds(10)).await
+        })
+        .await;
+        assert!(result.unwrap_err().is_timeout());
+        assert!(deadline.expired());
+        assert_eq!((deadline.when(), Instant::now()), (Some(moment), moment));
         Ok(())
     });
 }

@@ -6,13 +6,15 @@
 //! scenario --threads 4 < programs.jsonl         on real threads, a thousand times as fast
 //! ```
 //! One program a line in, one line out: `{"id": .., "outcome": "ok", "trace": [[us, task, event],
-//! ..]}`. On real threads times mean nothing, so what is checked is that every program ends.
+//! ..]}`. On real threads times mean nothing, so what is checked is that every program ends, or
+//! waits for what nobody does.
 
 mod foreign;
 mod parse;
 mod run;
 mod scopes;
 mod several;
+mod stuck;
 mod threads;
 mod waits;
 

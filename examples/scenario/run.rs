@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use filch::time::Instant;
-use filch::{Cancelled, Deadline, Error, Result, TaskGroup, TaskRef};
+use filch::{Cancelled, Deadline, Error, Result, TaskRef};
 
 use crate::foreign::foreign_sleep;
 use crate::parse::{After, Block, Handlers, Name, Op, Scenario};
+use crate::scopes::Group;
 use crate::waits::Shared;
 
 pub(crate) type Running = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
@@ -58,6 +59,8 @@ pub(crate) struct Program {
     boxes: Mutex<HashMap<Name, Running>>,
     shared: Mutex<Shared>,
     trace: Mutex<Vec<Event>>,
+    /// What must not happen, and did.
+    faults: Mutex<Vec<String>>,
 }
 
 impl Program {
@@ -69,6 +72,7 @@ impl Program {
             boxes: Mutex::default(),
             shared: Mutex::default(),
             trace: Mutex::default(),
+            faults: Mutex::default(),
         })
     }
 
@@ -109,6 +113,14 @@ impl Program {
         lock(&self.trace)
     }
 
+    pub(crate) fn fault(&self, what: String) {
+        lock(&self.faults).push(what);
+    }
+
+    pub(crate) fn faults(&self) -> Vec<String> {
+        lock(&self.faults).clone()
+    }
+
     fn log(&self, who: &Name, what: String) {
         let start = lock(&self.start).expect("the program has started");
         let at = start.elapsed().as_micros() as u64;
@@ -146,7 +158,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Clone, Default)]
 pub(crate) struct Frame {
     pub(crate) timeout: Option<Deadline>,
-    pub(crate) group: Option<TaskGroup>,
+    pub(crate) group: Option<Group>,
 }
 
 /// The task that runs an operation: under whose name its events are written down.

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use filch::Result;
 use filch::sync::{Event, Lock, Queue, Semaphore};
 
 use crate::parse::{Name, Op};
@@ -36,11 +35,35 @@ impl Shared {
         let new = || Arc::new(if room == 0 { Queue::unbounded() } else { Queue::bounded(room) });
         self.queues.entry(name.clone()).or_insert_with(new).clone()
     }
+
+    /// How many stand in a line; an error if one of them could go on.
+    pub(crate) fn standing(&self) -> Result<usize, String> {
+        let events = self.events.iter();
+        let events = events.map(|(name, event)| (name, event.waiting(), event.is_set()));
+        let locks = self.locks.iter();
+        let locks = locks.map(|(name, lock)| (name, lock.waiting(), !lock.is_locked()));
+        let semaphores = self.semaphores.iter();
+        let semaphores = semaphores.map(|(name, s)| (name, s.waiting(), s.available() > 0));
+        let getters = self.queues.iter();
+        let getters = getters.map(|(name, q)| (name, q.waiting().0, !q.is_empty()));
+        let putters = self.queues.iter();
+        let putters = putters.map(|(name, q)| (name, q.waiting().1, !q.is_full()));
+        let mut standing = 0;
+        for (name, waiting, open) in
+            events.chain(locks).chain(semaphores).chain(getters).chain(putters)
+        {
+            if waiting > 0 && open {
+                return Err(format!("{waiting} wait for {name}, which is there"));
+            }
+            standing += waiting;
+        }
+        Ok(standing)
+    }
 }
 
 impl Me {
     /// Waits for something that other tasks do.
-    pub(crate) async fn waits(&self, op: &Op, frame: &Frame) -> Result<()> {
+    pub(crate) async fn waits(&self, op: &Op, frame: &Frame) -> filch::Result<()> {
         match op {
             Op::EventWait(name) => {
                 let event = self.program.shared().event(name);

@@ -6,9 +6,9 @@
 pub(crate) mod alarm;
 mod builder;
 mod call;
-mod calls;
+pub(crate) mod calls;
 mod desk;
-mod engine;
+pub(crate) mod engine;
 mod handle;
 mod hosts;
 mod interrupt;

@@ -19,6 +19,7 @@ use crate::task::current;
 use crate::task::handle::Task;
 use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::raw::{self, First};
+use crate::task::reasons::Noting;
 use crate::task::report::Settings;
 
 /// How long, in virtual time, tasks that are left may clean up.
@@ -35,7 +36,9 @@ const GRACE: Duration = Duration::from_secs(3600);
 ///
 /// # Errors
 /// What `main` ends with; or, if no task can run, no timer is left and nothing is on its way, an
-/// error with [`is_deadlock`](Error::is_deadlock) whose text names the tasks and what they await.
+/// error with [`is_deadlock`](Error::is_deadlock) whose text names the tasks and what they await:
+/// another task, a socket, a sleep, or something of [`sync`](crate::sync), with the place in the
+/// source where it was asked for.
 ///
 /// # Panics
 /// Inside a task.
@@ -43,8 +46,16 @@ const GRACE: Duration = Duration::from_secs(3600);
 /// # Examples
 ///
 /// ```
-/// let stuck = filch::sim::run(0, std::future::pending::<()>());
-/// assert!(stuck.unwrap_err().is_deadlock());
+/// use filch::sync::Lock;
+///
+/// let stuck = filch::sim::run(0, async {
+///     let lock = Lock::new(());
+///     let (_held, _forgotten) = (lock.lock().await, lock.lock().await);
+/// });
+/// let error = stuck.unwrap_err();
+/// assert!(error.is_deadlock());
+/// // "main (src/main.rs:3:13) awaits a lock at src/main.rs:5:56"
+/// assert!(error.to_string().contains("awaits a lock at "));
 /// ```
 #[track_caller]
 pub fn run<F, T>(seed: u64, main: F) -> Result<T>
@@ -223,6 +234,7 @@ impl Builder {
     {
         assert!(!current::is_polling(), "a task cannot run a simulation: use a plain thread");
         let clock = VirtualClock::enter();
+        let _noting = Noting::begin();
         let limits = Limits { turns: self.turns, until: Instant::now() + self.time };
         let world = Arc::new(Simulation::new(seed, self.weather.clone(), strike));
         let _entered = Handle(Arc::new(Which::Sim(world.clone()))).enter();

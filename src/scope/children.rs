@@ -23,6 +23,7 @@ use crate::task::answers::Ending;
 use crate::task::cancel;
 use crate::task::grouped::Trigger;
 use crate::task::hooks::{Behind, Listen};
+use crate::task::members::Members;
 use crate::task::raw::TaskRef;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +81,7 @@ impl State {
     /// Those who are asked to end now, by their numbers.
     fn abort(&mut self, phase: Phase) -> Aborted {
         self.phase = phase;
-        let members = Arc::new(self.live.keys().copied().collect());
+        let members = Arc::new(Members::new(self.live.keys().copied().collect()));
         Aborted { tasks: self.live.values().cloned().collect(), members }
     }
 }
@@ -88,13 +89,13 @@ impl State {
 /// Who is to be asked to end, outside the lock.
 struct Aborted {
     tasks: Vec<TaskRef>,
-    members: Arc<Vec<u64>>,
+    members: Arc<Members>,
 }
 
 impl Aborted {
     fn cancel(&self) {
         for task in &self.tasks {
-            cancel::request_member(task, &self.members);
+            cancel::request_but(task, None, Some(&self.members));
         }
     }
 }
@@ -149,7 +150,7 @@ impl Children {
         };
         task.listen(Box::new(ChildEnded(this)));
         if aborted {
-            cancel::request_member(task, &[]);
+            cancel::request_but(task, None, None);
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::connection::{Connection, Side};
 use super::network::{Network, State};
 use crate::task::raw::TaskRef;
+use crate::task::reasons;
 
 /// Tells, line by line, which tasks are left and what each of them awaits.
 pub(crate) fn report(why: &str, tasks: &[TaskRef], network: &Network) -> String {
@@ -18,10 +19,19 @@ pub(crate) fn report(why: &str, tasks: &[TaskRef], network: &Network) -> String 
         let _ = match (task.awaits(), wait) {
             (Some(other), _) => write!(text, " awaits {}", other.name()),
             (None, Some((_, what))) => write!(text, " awaits {what}"),
-            (None, None) => write!(text, " awaits something that nobody will wake"),
+            (None, None) => write!(text, " awaits {}", noted(number)),
         };
     }
     text
+}
+
+/// What a task has noted that it waits for.
+fn noted(task: u64) -> String {
+    let reasons: Vec<String> = reasons::of(task).iter().map(ToString::to_string).collect();
+    if reasons.is_empty() {
+        return "something that nobody will wake".to_owned();
+    }
+    reasons.join(", and ")
 }
 
 impl State {

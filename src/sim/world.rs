@@ -19,6 +19,7 @@ use crate::sys::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::task::live;
 use crate::task::memory::Home;
 use crate::task::raw::TaskRef;
+use crate::task::reasons;
 use crate::task::report::Settings;
 use crate::task::{Job, Runnable, Schedule, Why};
 
@@ -317,7 +318,10 @@ impl World {
         };
         self.here.store(host, Ordering::Relaxed);
         match what {
-            What::Task(task) => task.run(),
+            What::Task(task) => {
+                reasons::forget(task.number());
+                task.run();
+            }
             What::Closure(_, job) | What::Job(job) => job(),
             What::Fire => self.fire_late(),
         }

@@ -12,13 +12,15 @@
 //! Model: `loom-tests/latest.rs`.
 
 use std::fmt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
 use crate::sync::block::block_on;
-use crate::sys::Mutex;
+use crate::sys::{Brief, constant};
+use crate::task::reasons;
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
 /// Makes tasks wait for each other: so many meet, then all go on; again and again.
@@ -44,11 +46,10 @@ use crate::wait_list::{WaitList, Waiter, Wakers};
 /// })
 /// .unwrap();
 /// ```
-#[derive(Debug)]
 #[doc(alias = "asyncio.Barrier")]
 pub struct Barrier {
     parties: usize,
-    inner: Mutex<Inner>,
+    inner: Brief<Inner>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,16 +85,18 @@ impl fmt::Display for BrokenBarrier {
 impl std::error::Error for BrokenBarrier {}
 
 impl Barrier {
-    /// Makes a barrier for so many parties.
-    ///
-    /// # Panics
-    /// If there are none (BAR-01).
-    #[track_caller]
-    pub fn new(parties: usize) -> Self {
-        assert!(parties > 0, "a barrier needs a party");
-        let (line, newcomers) = (WaitList::new(), WaitList::new());
-        let inner = Inner { phase: Phase::Filling, inside: 0, line, newcomers };
-        Barrier { parties, inner: Mutex::new(inner) }
+    constant! {
+        /// Makes a barrier for so many parties.
+        ///
+        /// # Panics
+        /// If there are none (BAR-01).
+        #[track_caller]
+        pub fn new(parties: usize) -> Self {
+            assert!(parties > 0, "a barrier needs a party");
+            let (line, newcomers) = (WaitList::new(), WaitList::new());
+            let inner = Inner { phase: Phase::Filling, inside: 0, line, newcomers };
+            Barrier { parties, inner: Brief::new(inner) }
+        }
     }
 
     /// Waits until all parties have come; gives each another index, in the order of arrival,
@@ -108,8 +111,10 @@ impl Barrier {
     ///
     /// # Cancellation
     /// Leaves; the others wait for one more again.
-    pub async fn wait(&self) -> Result<usize, BrokenBarrier> {
-        Wait { barrier: self, waiter: Waiter::new(0), stage: Stage::New }.await
+    #[track_caller]
+    pub fn wait(&self) -> impl Future<Output = Result<usize, BrokenBarrier>> {
+        let at = Location::caller();
+        Wait { barrier: self, at, waiter: Waiter::new(0), stage: Stage::New }
     }
 
     /// As [`wait`](Barrier::wait), blocking this plain thread.
@@ -178,6 +183,15 @@ impl Barrier {
     }
 }
 
+impl fmt::Debug for Barrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phase = self.inner.lock().phase;
+        let mut barrier = f.debug_struct("Barrier");
+        barrier.field("parties", &self.parties).field("waiting", &self.waiting());
+        barrier.field("phase", &phase).finish()
+    }
+}
+
 impl Inner {
     /// Comes in as the last party: all are released, in order.
     fn open(&mut self, wakers: &mut Wakers) -> usize {
@@ -211,8 +225,10 @@ enum Stage {
 
 pin_project! {
     #[derive(Debug)]
+    #[must_use = "futures do nothing unless they are polled"]
     struct Wait<'a> {
         barrier: &'a Barrier,
+        at: &'static Location<'static>,
         #[pin]
         waiter: Waiter<usize>,
         stage: Stage,
@@ -293,6 +309,20 @@ impl Future for Wait<'_> {
     type Output = Result<usize, BrokenBarrier>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let at = self.at;
+        let polled = self.as_mut().poll_stage(context);
+        if polled.is_pending() {
+            reasons::note("the other parties of a barrier", at);
+        }
+        polled
+    }
+}
+
+impl Wait<'_> {
+    fn poll_stage(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<usize, BrokenBarrier>> {
         let this = self.as_mut().project();
         let stage = *this.stage;
         if this.waiter.is_waiting() {

@@ -8,13 +8,16 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
 use crate::sync::block::block_on;
+use crate::sync::deserted::{Deserted, Seats};
 use crate::sys::{Arc, Mutex};
+use crate::task::reasons;
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
 struct Shared<T> {
@@ -25,6 +28,16 @@ struct Shared<T> {
     senders: usize,
     receivers: usize,
     line: WaitList<()>,
+    /// The senders who wait for the last receiver to go.
+    deserted: WaitList<()>,
+}
+
+impl<T> Seats for Mutex<Shared<T>> {
+    fn look<R>(&self, look: impl FnOnce(usize, &mut WaitList<()>) -> R) -> R {
+        let mut shared = self.lock();
+        let receivers = shared.receivers;
+        look(receivers, &mut shared.deserted)
+    }
 }
 
 struct Slot<T> {
@@ -68,8 +81,8 @@ impl<T> Shared<T> {
 pub fn channel<T: Clone>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     assert!(capacity > 0, "a broadcast channel needs room for a value");
     let ring = VecDeque::new();
-    let line = WaitList::new();
-    let shared = Shared { ring, start: 0, capacity, senders: 1, receivers: 1, line };
+    let (line, deserted) = (WaitList::new(), WaitList::new());
+    let shared = Shared { ring, start: 0, capacity, senders: 1, receivers: 1, line, deserted };
     let shared = Arc::new(Mutex::new(shared));
     (Sender { shared: shared.clone() }, Receiver { shared, next: 0 })
 }
@@ -146,6 +159,31 @@ impl<T> Sender<T> {
     pub fn receivers(&self) -> usize {
         self.shared.lock().receivers
     }
+
+    /// Waits until there is no receiver; at once if it is so.
+    ///
+    /// Others may [subscribe](Sender::subscribe) later.
+    ///
+    /// # Cancellation
+    /// Has no effect on anything else.
+    #[track_caller]
+    pub fn closed(&self) -> impl Future<Output = ()> {
+        Deserted::new(&*self.shared, Location::caller())
+    }
+
+    /// As [`closed`](Sender::closed), blocking this plain thread.
+    ///
+    /// # Panics
+    /// Inside a task.
+    #[track_caller]
+    pub fn closed_blocking(&self) {
+        block_on(self.closed());
+    }
+
+    /// Returns whether there is no receiver just now.
+    pub fn is_closed(&self) -> bool {
+        self.receivers() == 0
+    }
 }
 
 impl<T: Clone> Receiver<T> {
@@ -158,12 +196,18 @@ impl<T: Clone> Receiver<T> {
     ///
     /// # Cancellation
     /// Takes nothing.
-    pub async fn recv(&mut self) -> Result<T, RecvError> {
-        match self.try_recv() {
-            Ok(value) => Ok(value),
-            Err(TryRecvError::Empty) => Recv { receiver: self, waiter: Waiter::new(()) }.await,
-            Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
-            Err(TryRecvError::Closed) => Err(RecvError::Closed),
+    #[track_caller]
+    pub fn recv(&mut self) -> impl Future<Output = Result<T, RecvError>> {
+        let at = Location::caller();
+        async move {
+            match self.try_recv() {
+                Ok(value) => Ok(value),
+                Err(TryRecvError::Empty) => {
+                    Recv { receiver: self, at, waiter: Waiter::new(()) }.await
+                }
+                Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
+                Err(TryRecvError::Closed) => Err(RecvError::Closed),
+            }
         }
     }
 
@@ -253,20 +297,26 @@ impl<T> Drop for Sender<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         let mut unwanted = Vec::new();
+        let mut wakers = Wakers::new();
         let mut shared = self.shared.lock();
         shared.receivers -= 1;
+        if shared.receivers == 0 {
+            shared.deserted.wake_all(&mut wakers);
+        }
         let seen = self.next.saturating_sub(shared.start) as usize;
         shared.ring.iter_mut().skip(seen).for_each(|slot| slot.left -= 1);
         while shared.ring.front().is_some_and(|slot| slot.left == 0) {
             unwanted.extend(shared.drop_first());
         }
         drop(shared);
+        wakers.wake();
     }
 }
 
 pin_project! {
     struct Recv<'a, T> {
         receiver: &'a mut Receiver<T>,
+        at: &'static Location<'static>,
         #[pin]
         waiter: Waiter<()>,
     }
@@ -290,6 +340,8 @@ impl<T: Clone> Future for Recv<'_, T> {
         if this.waiter.is_waiting() {
             let mut shared = this.receiver.shared.lock();
             if shared.line.update(this.waiter.as_ref(), context.waker()) {
+                drop(shared);
+                reasons::note("a value of a broadcast channel", this.at);
                 return Poll::Pending;
             }
         }
@@ -298,7 +350,10 @@ impl<T: Clone> Future for Recv<'_, T> {
         let waiter = this.waiter.as_ref();
         Poll::Ready(match this.receiver.recv_or(|shared| shared.line.join(waiter, waker)) {
             Ok(value) => Ok(value),
-            Err(TryRecvError::Empty) => return Poll::Pending,
+            Err(TryRecvError::Empty) => {
+                reasons::note("a value of a broadcast channel", this.at);
+                return Poll::Pending;
+            }
             Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
             Err(TryRecvError::Closed) => Err(RecvError::Closed),
         })

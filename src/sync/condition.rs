@@ -4,8 +4,15 @@
 //! missed. However the wait ends, the lock is taken again before anything else happens: a
 //! cancellation is caught here, and goes on once that is done (COND-03). Whoever was notified and
 //! cannot use it, notifies another (COND-04).
+//!
+//! A wait borrows the guard, and does not take it and give it back: whoever catches a cancellation
+//! around the wait still has the guard, and with it the lock, to clean up with. The price is the
+//! wait that is dropped half-way without a cancellation, which cannot wait for the lock any more:
+//! its guard says so, and takes the lock again when it is told to.
 //! Model: `loom-tests/condition.rs`.
 
+use std::fmt;
+use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
@@ -13,8 +20,9 @@ use pin_project_lite::pin_project;
 
 use crate::sync::block::block_on;
 use crate::sync::guards::WholeGuard;
-use crate::sync::permits::Acquire;
-use crate::sys::Mutex;
+use crate::sync::permits::{Acquire, Want, Why};
+use crate::sys::{Brief, constant};
+use crate::task::reasons;
 use crate::task::unwind::catch_cancelled_any;
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
@@ -49,10 +57,9 @@ use crate::wait_list::{WaitList, Waiter, Wakers};
 /// })
 /// .unwrap();
 /// ```
-#[derive(Debug)]
 #[doc(alias("asyncio.Condition", "Condvar"))]
 pub struct Condition {
-    line: Mutex<WaitList<()>>,
+    line: Brief<WaitList<()>>,
 }
 
 impl Default for Condition {
@@ -62,9 +69,11 @@ impl Default for Condition {
 }
 
 impl Condition {
-    /// Makes a condition that nobody waits for.
-    pub fn new() -> Self {
-        Condition { line: Mutex::new(WaitList::new()) }
+    constant! {
+        /// Makes a condition that nobody waits for.
+        pub fn new() -> Self {
+            Condition { line: Brief::new(WaitList::new()) }
+        }
     }
 
     /// Releases the lock, waits to be notified, and takes the lock again (COND-02).
@@ -78,19 +87,26 @@ impl Condition {
     /// next in line (COND-04).
     ///
     /// Dropped by other means, such as a `select!`, it cannot wait for the lock: the guard has
-    /// lost it, and panics when it is used.
-    pub async fn wait<G: WholeGuard>(&self, guard: &mut G) {
-        let mut wait = pin!(Wait { condition: self, waiter: Waiter::new(()), notified: false });
+    /// lost it, and panics when it is used before it has taken the lock
+    /// [again](crate::sync::LockGuard::relock). A timeout is no such means: it cancels.
+    #[track_caller]
+    pub fn wait<G: WholeGuard>(&self, guard: &mut G) -> impl Future<Output = ()> {
+        self.wait_at(guard, Location::caller())
+    }
+
+    async fn wait_at<G: WholeGuard>(&self, guard: &mut G, at: &'static Location<'static>) {
+        let wait = Wait { condition: self, at, waiter: Waiter::new(()), notified: false };
+        let mut wait = pin!(wait);
         let lock = wait.as_mut().join(guard);
         let mut cancelled = catch_cancelled_any(wait.as_mut()).await.err();
         wait.as_mut().stop();
         if !lock.permits.try_acquire(1) {
-            let mut acquire = pin!(Acquire::new(&lock.permits, 1));
+            let mut acquire = pin!(Acquire::new(&lock.permits, 1, Why(Want::Lock, at)));
             while let Err(another) = catch_cancelled_any(acquire.as_mut()).await {
                 cancelled = Some(another);
             }
         }
-        guard.put_back(lock);
+        guard.put_back();
         match cancelled {
             // Dropping `wait` passes on a notification.
             Some(cancelled) => cancelled.raise().await,
@@ -103,13 +119,17 @@ impl Condition {
     ///
     /// # Cancellation
     /// As of [`wait`](Condition::wait).
-    pub async fn wait_for<G: WholeGuard>(
+    #[track_caller]
+    pub fn wait_for<G: WholeGuard>(
         &self,
         guard: &mut G,
         mut is_met: impl FnMut(&mut G::Value) -> bool,
-    ) {
-        while !is_met(guard) {
-            self.wait(guard).await;
+    ) -> impl Future<Output = ()> {
+        let at = Location::caller();
+        async move {
+            while !is_met(guard) {
+                self.wait_at(guard, at).await;
+            }
         }
     }
 
@@ -120,6 +140,19 @@ impl Condition {
     #[track_caller]
     pub fn wait_blocking<G: WholeGuard>(&self, guard: &mut G) {
         block_on(self.wait(guard));
+    }
+
+    /// As [`wait_for`](Condition::wait_for), blocking this plain thread.
+    ///
+    /// # Panics
+    /// Inside a task.
+    #[track_caller]
+    pub fn wait_for_blocking<G: WholeGuard>(
+        &self,
+        guard: &mut G,
+        is_met: impl FnMut(&mut G::Value) -> bool,
+    ) {
+        block_on(self.wait_for(guard, is_met));
     }
 
     /// Returns how many wait in line.
@@ -154,10 +187,17 @@ impl Condition {
     }
 }
 
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Condition").field("waiting", &self.waiting()).finish()
+    }
+}
+
 pin_project! {
     /// Waits for a notification; dropped before it is used up, it passes it on.
     struct Wait<'a> {
         condition: &'a Condition,
+        at: &'static Location<'static>,
         #[pin]
         waiter: Waiter<()>,
         notified: bool,
@@ -180,7 +220,7 @@ impl Wait<'_> {
         // The first poll brings the task's waker.
         let nobody = std::task::Waker::noop().clone();
         this.condition.line.lock().join(this.waiter.as_ref(), nobody);
-        let lock = guard.take_out();
+        let lock = guard.let_go();
         lock.permits.release(1);
         lock
     }
@@ -211,6 +251,7 @@ impl Future for Wait<'_> {
         let this = self.project();
         let waiter = this.waiter.as_ref();
         if waiter.is_waiting() && this.condition.line.lock().update(waiter, context.waker()) {
+            reasons::note("a notification", this.at);
             return Poll::Pending;
         }
         Poll::Ready(())

@@ -1,24 +1,25 @@
 //! A flag that many may wait for.
 //!
-//! | state | meaning                          | changed                                 |
-//! |-------|----------------------------------|-----------------------------------------|
-//! | CLEAR | not set, nobody waits            | by one exchange                         |
-//! | SET   | set, so nobody waits             | by one exchange                         |
-//! | QUEUE | not set, and the line is not empty| under the lock of the line only        |
+//! The flag changes under the lock of the line only, and is read without it.
+//!
+//! Whoever sets it while some stand in line begins a new round, and wakes those of the rounds
+//! before, so many at a time: in between the lock is free, and what is woken is still warm. They
+//! stand at the front of the line, whoever clears the flag and joins meanwhile.
+//!
+//! Invariant: while the flag is set, nobody of the present round stands in line.
 //! Model: `loom-tests/event.rs`.
 
+use std::fmt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
 use crate::sync::block::block_on;
-use crate::sys::{AtomicU32, Mutex, Ordering};
+use crate::sys::{AtomicBool, Brief, BriefGuard, Ordering, constant};
+use crate::task::reasons;
 use crate::wait_list::{WaitList, Waiter, Wakers};
-
-const CLEAR: u32 = 0;
-const SET: u32 = 1;
-const QUEUE: u32 = 2;
 
 /// A flag: tasks wait until it is set.
 ///
@@ -42,12 +43,22 @@ const QUEUE: u32 = 2;
 /// })
 /// .unwrap();
 /// ```
-#[derive(Debug)]
 #[doc(alias("asyncio.Event", "Notify"))]
 pub struct Event {
-    state: AtomicU32,
-    line: Mutex<WaitList<()>>,
+    flag: AtomicBool,
+    line: Brief<Line>,
 }
+
+#[derive(Debug)]
+struct Line {
+    /// Each waiter says in which round it came.
+    waiters: WaitList<u64>,
+    /// How many times those in line were woken.
+    round: u64,
+}
+
+/// So many are woken before the lock is taken again.
+const BATCH: usize = 64;
 
 impl Default for Event {
     fn default() -> Self {
@@ -56,58 +67,59 @@ impl Default for Event {
 }
 
 impl Event {
-    /// Makes an event that is not set.
-    pub fn new() -> Self {
-        Event { state: AtomicU32::new(CLEAR), line: Mutex::new(WaitList::new()) }
+    constant! {
+        /// Makes an event that is not set.
+        pub fn new() -> Self {
+            let line = Line { waiters: WaitList::new(), round: 0 };
+            Event { flag: AtomicBool::new(false), line: Brief::new(line) }
+        }
     }
 
     /// Returns whether the flag is set.
     #[inline]
     pub fn is_set(&self) -> bool {
-        self.state.load(Ordering::Acquire) == SET
+        self.flag.load(Ordering::Acquire)
     }
 
     /// Sets the flag and wakes everybody who waits, in the order of their arrival (EVT-03).
     pub fn set(&self) {
-        let set = self.state.compare_exchange(CLEAR, SET, Ordering::Release, Ordering::Relaxed);
-        // A flag that is set already is still to carry what happened before this call: the
-        // exchange with itself does that.
-        let again = |now| {
-            now == SET
-                && self
-                    .state
-                    .compare_exchange(SET, SET, Ordering::Release, Ordering::Relaxed)
-                    .is_ok()
-        };
-        if set.is_err_and(|now| !again(now)) {
-            self.set_and_wake();
+        let line = self.line.lock();
+        // Also if it is set already: it is to carry what happened before this call, too.
+        self.flag.store(true, Ordering::Release);
+        if !line.waiters.is_empty() {
+            self.begin_round(line);
         }
     }
 
-    #[cold]
-    fn set_and_wake(&self) {
+    fn begin_round(&self, mut line: BriefGuard<'_, Line>) {
+        line.round += 1;
+        let rest = Rest { event: self, round: line.round };
         let mut wakers = Wakers::new();
-        let mut line = self.line.lock();
-        self.state.swap(SET, Ordering::Release);
-        line.wake_all(&mut wakers);
+        let mut more = rest.take_some(&mut line, &mut wakers);
         drop(line);
-        wakers.wake();
+        wakers.wake_and_keep_room();
+        while more {
+            more = rest.wake_some(&mut wakers);
+        }
+        // Nobody is left, so there is nothing to do when it is dropped.
+        std::mem::forget(rest);
     }
 
     /// Clears the flag: who calls [`wait`](Event::wait) from now on waits.
     pub fn clear(&self) {
-        // One who waits is not waiting for this.
-        let _ = self.state.compare_exchange(SET, CLEAR, Ordering::AcqRel, Ordering::Relaxed);
+        let line = self.line.lock();
+        // The lock orders it behind what set the flag.
+        self.flag.store(false, Ordering::Relaxed);
+        drop(line);
     }
 
     /// Waits until the flag is set; at once if it is (EVT-01).
     ///
     /// # Cancellation
     /// Has no effect on anything else.
-    pub async fn wait(&self) {
-        if !self.is_set() {
-            Wait { event: self, waiter: Waiter::new(()) }.await;
-        }
+    #[track_caller]
+    pub fn wait(&self) -> impl Future<Output = ()> {
+        Wait { event: self, at: Location::caller(), waiter: Waiter::new(0) }
     }
 
     /// As [`wait`](Event::wait), blocking this plain thread.
@@ -121,40 +133,75 @@ impl Event {
 
     /// Returns how many wait in line.
     pub fn waiting(&self) -> usize {
-        self.line.lock().len()
+        self.line.lock().waiters.len()
     }
 
     /// Joins the line unless the flag is set; true: it is set.
-    fn set_or_join(&self, waiter: Pin<&Waiter<()>>, context: &Context<'_>) -> bool {
+    fn set_or_join(&self, mut waiter: Pin<&mut Waiter<u64>>, context: &Context<'_>) -> bool {
         let waker = context.waker().clone();
         let mut line = self.line.lock();
-        // From QUEUE, only this lock's holder changes the state.
-        if self.state.load(Ordering::Relaxed) != QUEUE {
-            let order = (Ordering::Relaxed, Ordering::Acquire);
-            if self.state.compare_exchange(CLEAR, QUEUE, order.0, order.1) == Err(SET) {
-                return true;
-            }
+        if self.flag.load(Ordering::Relaxed) {
+            // Whoever set it had the lock before.
+            return true;
         }
-        line.join(waiter, waker);
+        *waiter.as_mut().value() = line.round;
+        line.waiters.join(waiter.as_ref(), waker);
         false
     }
 
-    fn forget(&self, waiter: Pin<&Waiter<()>>) {
-        let mut line = self.line.lock();
-        let left = line.leave(waiter);
-        if left.is_some() && line.is_empty() {
-            // Only this lock's holder changes the state from QUEUE.
-            self.state.store(CLEAR, Ordering::Relaxed);
+    fn forget(&self, waiter: Pin<&Waiter<u64>>) {
+        let left = self.line.lock().waiters.leave(waiter);
+        drop(left);
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut event = f.debug_struct("Event");
+        event.field("is_set", &self.is_set()).field("waiting", &self.waiting()).finish()
+    }
+}
+
+/// Those who were there when the flag was set, and have not been woken yet. If a waker panics,
+/// the others are woken all the same.
+struct Rest<'a> {
+    event: &'a Event,
+    round: u64,
+}
+
+impl Rest<'_> {
+    /// Wakes the next ones, in order; true: there are more.
+    fn wake_some(&self, wakers: &mut Wakers) -> bool {
+        let more = self.take_some(&mut self.event.line.lock(), wakers);
+        wakers.wake_and_keep_room();
+        more
+    }
+
+    fn take_some(&self, line: &mut Line, wakers: &mut Wakers) -> bool {
+        for _ in 0..BATCH {
+            if line.waiters.first().is_none_or(|round| *round >= self.round) {
+                return false;
+            }
+            wakers.extend(line.waiters.wake_one());
         }
-        drop(line);
+        true
+    }
+}
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        let mut wakers = Wakers::new();
+        while self.wake_some(&mut wakers) {}
     }
 }
 
 pin_project! {
+    #[must_use = "futures do nothing unless they are polled"]
     struct Wait<'a> {
         event: &'a Event,
+        at: &'static Location<'static>,
         #[pin]
-        waiter: Waiter<()>,
+        waiter: Waiter<u64>,
     }
 
     impl PinnedDrop for Wait<'_> {
@@ -173,12 +220,19 @@ impl Future for Wait<'_> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         let waiter = this.waiter.as_ref();
-        if waiter.is_waiting() && this.event.line.lock().update(waiter, context.waker()) {
-            return Poll::Pending;
+        if waiter.is_waiting() {
+            let mut line = this.event.line.lock();
+            if line.waiters.update(waiter, context.waker()) {
+                drop(line);
+                reasons::note("an event", this.at);
+                return Poll::Pending;
+            }
         }
-        if waiter.is_woken() || this.event.set_or_join(waiter, context) {
+        let over = waiter.is_woken() || this.event.is_set();
+        if over || this.event.set_or_join(this.waiter, context) {
             return Poll::Ready(());
         }
+        reasons::note("an event", this.at);
         Poll::Pending
     }
 }

@@ -4,14 +4,15 @@ use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::panic::Location;
 use std::ptr::NonNull;
 
 use self::sealed::Guard as _;
 use crate::sync::lock::Lock;
-use crate::sync::permits::Permits;
+use crate::sync::permits::{Permits, Want, Why};
 use crate::sys::Arc;
 
-const LOST: &str = "the lock was lost: a wait on a condition was dropped half-way";
+const LOST: &str = "the lock was lost: a wait on a condition was dropped half-way (see `relock`)";
 
 /// A guard of a whole [`Lock`], which a [`Condition`](crate::sync::Condition) can wait with:
 /// [`LockGuard`] or [`OwnedLockGuard`].
@@ -26,9 +27,10 @@ pub(super) mod sealed {
         type Value;
         type Lock: Deref<Target = Lock<Self::Value>>;
 
-        /// Takes the lock out, to be released, taken again, and put back.
-        fn take_out(&mut self) -> Self::Lock;
-        fn put_back(&mut self, lock: Self::Lock);
+        /// Says that the guard has the lock no longer, and gives the lock, to be released.
+        fn let_go(&mut self) -> Self::Lock;
+        /// The guard has the lock again.
+        fn put_back(&mut self);
     }
 
     impl<'a, T> Guard for LockGuard<'a, T> {
@@ -36,12 +38,13 @@ pub(super) mod sealed {
         type Lock = &'a Lock<T>;
 
         #[track_caller]
-        fn take_out(&mut self) -> &'a Lock<T> {
-            self.lock.take().expect(LOST)
+        fn let_go(&mut self) -> &'a Lock<T> {
+            assert!(std::mem::take(&mut self.held), "{LOST}");
+            self.lock
         }
 
-        fn put_back(&mut self, lock: &'a Lock<T>) {
-            self.lock = Some(lock);
+        fn put_back(&mut self) {
+            self.held = true;
         }
     }
 
@@ -50,12 +53,13 @@ pub(super) mod sealed {
         type Lock = Arc<Lock<T>>;
 
         #[track_caller]
-        fn take_out(&mut self) -> Arc<Lock<T>> {
-            self.lock.take().expect(LOST)
+        fn let_go(&mut self) -> Arc<Lock<T>> {
+            assert!(std::mem::take(&mut self.held), "{LOST}");
+            self.lock.clone()
         }
 
-        fn put_back(&mut self, lock: Arc<Lock<T>>) {
-            self.lock = Some(lock);
+        fn put_back(&mut self) {
+            self.held = true;
         }
     }
 }
@@ -63,8 +67,9 @@ pub(super) mod sealed {
 /// Holds a [`Lock`], and releases it when it is dropped, on every way out (LOCK-05).
 #[must_use = "a lock is released at once if its guard is not kept"]
 pub struct LockGuard<'a, T> {
-    /// `None` while a wait on a condition has the lock released.
-    lock: Option<&'a Lock<T>>,
+    lock: &'a Lock<T>,
+    /// False while a wait on a condition has the lock released.
+    held: bool,
     /// What it stands for: only a `T` that is `Sync` may be looked at from two threads.
     value: PhantomData<&'a mut T>,
 }
@@ -72,13 +77,56 @@ pub struct LockGuard<'a, T> {
 impl<'a, T> LockGuard<'a, T> {
     #[inline]
     pub(super) fn new(lock: &'a Lock<T>) -> Self {
-        LockGuard { lock: Some(lock), value: PhantomData }
+        LockGuard { lock, held: true, value: PhantomData }
     }
 
     #[inline]
     #[track_caller]
     fn lock(&self) -> &'a Lock<T> {
-        self.lock.expect(LOST)
+        assert!(self.held, "{LOST}");
+        self.lock
+    }
+
+    /// Returns whether the guard has the lock: always, but after a wait on a condition that was
+    /// dropped half-way without a cancellation. See [`relock`](LockGuard::relock).
+    pub fn is_held(guard: &Self) -> bool {
+        guard.held
+    }
+
+    /// Takes the lock again, waiting in line for it, if the guard has lost it.
+    ///
+    /// A [wait on a condition](crate::sync::Condition::wait) that is dropped half-way, as by a
+    /// `select!`, cannot wait for the lock that it had released.
+    ///
+    /// # Cancellation
+    /// Leaves the line; the guard stays without the lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use filch::sync::{Condition, Lock, LockGuard};
+    /// use futures::FutureExt;
+    ///
+    /// filch::sim::run(0, async {
+    ///     let (lock, changed) = (Lock::new(1), Condition::new());
+    ///     let mut guard = lock.lock().await;
+    ///     assert!(changed.wait(&mut guard).now_or_never().is_none());
+    ///     assert!(!LockGuard::is_held(&guard) && !lock.is_locked());
+    ///     LockGuard::relock(&mut guard).await;
+    ///     assert_eq!(*guard, 1);
+    ///     Ok(())
+    /// })
+    /// .unwrap();
+    /// ```
+    #[track_caller]
+    pub fn relock(guard: &mut Self) -> impl Future<Output = ()> {
+        let why = Why(Want::Lock, Location::caller());
+        async move {
+            if !guard.held {
+                guard.lock.permits.acquire(1, why).await;
+                guard.held = true;
+            }
+        }
     }
 
     /// Narrows a guard to a part of the value; the lock stays held.
@@ -96,7 +144,7 @@ impl<'a, T> LockGuard<'a, T> {
     /// ```
     pub fn map<U>(mut guard: Self, part: impl FnOnce(&mut T) -> &mut U) -> MappedLockGuard<'a, U> {
         let part = NonNull::from(part(&mut *guard));
-        let lock = guard.take_out();
+        let lock = guard.let_go();
         MappedLockGuard { permits: &lock.permits, part, value: PhantomData }
     }
 
@@ -110,7 +158,7 @@ impl<'a, T> LockGuard<'a, T> {
     ) -> Result<MappedLockGuard<'a, U>, Self> {
         match part(&mut *guard).map(NonNull::from) {
             Some(part) => {
-                let lock = guard.take_out();
+                let lock = guard.let_go();
                 Ok(MappedLockGuard { permits: &lock.permits, part, value: PhantomData })
             }
             None => Err(guard),
@@ -141,8 +189,8 @@ impl<T> DerefMut for LockGuard<'_, T> {
 impl<T> Drop for LockGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(lock) = self.lock {
-            lock.permits.release(1);
+        if self.held {
+            self.lock.permits.release(1);
         }
     }
 }
@@ -150,20 +198,42 @@ impl<T> Drop for LockGuard<'_, T> {
 /// Holds a [`Lock`] and keeps it alive; releases it when it is dropped.
 #[must_use = "a lock is released at once if its guard is not kept"]
 pub struct OwnedLockGuard<T> {
-    /// `None` while a wait on a condition has the lock released.
-    lock: Option<Arc<Lock<T>>>,
+    lock: Arc<Lock<T>>,
+    /// False while a wait on a condition has the lock released.
+    held: bool,
     /// Only a `T` that is `Sync` may be looked at from two threads.
     value: PhantomData<T>,
 }
 
 impl<T> OwnedLockGuard<T> {
     pub(super) fn new(lock: Arc<Lock<T>>) -> Self {
-        OwnedLockGuard { lock: Some(lock), value: PhantomData }
+        OwnedLockGuard { lock, held: true, value: PhantomData }
     }
 
     #[track_caller]
     fn lock(&self) -> &Lock<T> {
-        self.lock.as_ref().expect(LOST)
+        assert!(self.held, "{LOST}");
+        &self.lock
+    }
+
+    /// Returns whether the guard has the lock; see [`LockGuard::is_held`].
+    pub fn is_held(guard: &Self) -> bool {
+        guard.held
+    }
+
+    /// Takes the lock again if the guard has lost it; see [`LockGuard::relock`].
+    ///
+    /// # Cancellation
+    /// Leaves the line; the guard stays without the lock.
+    #[track_caller]
+    pub fn relock(guard: &mut Self) -> impl Future<Output = ()> {
+        let why = Why(Want::Lock, Location::caller());
+        async move {
+            if !guard.held {
+                guard.lock.permits.acquire(1, why).await;
+                guard.held = true;
+            }
+        }
     }
 
     /// Narrows a guard to a part of the value; the lock stays held.
@@ -172,8 +242,20 @@ impl<T> OwnedLockGuard<T> {
         part: impl FnOnce(&mut T) -> &mut U,
     ) -> OwnedMappedLockGuard<T, U> {
         let part = NonNull::from(part(&mut *guard));
-        let lock = guard.take_out();
+        let lock = guard.let_go();
         OwnedMappedLockGuard { lock, part, value: PhantomData }
+    }
+
+    /// As [`map`](OwnedLockGuard::map), for a part that may be missing.
+    ///
+    /// # Errors
+    /// The guard itself, if there is no such part.
+    pub fn try_map<U>(
+        mut guard: Self,
+        part: impl FnOnce(&mut T) -> Option<&mut U>,
+    ) -> Result<OwnedMappedLockGuard<T, U>, Self> {
+        let Some(part) = part(&mut *guard).map(NonNull::from) else { return Err(guard) };
+        Ok(OwnedMappedLockGuard { lock: guard.let_go(), part, value: PhantomData })
     }
 }
 
@@ -195,8 +277,8 @@ impl<T> DerefMut for OwnedLockGuard<T> {
 
 impl<T> Drop for OwnedLockGuard<T> {
     fn drop(&mut self) {
-        if let Some(lock) = &self.lock {
-            lock.permits.release(1);
+        if self.held {
+            self.lock.permits.release(1);
         }
     }
 }

@@ -3,11 +3,12 @@
 //! A lock is one permit: see `permits.rs` for how it is taken and handed over.
 
 use std::fmt;
+use std::panic::Location;
 
 use crate::sync::block::block_on;
 use crate::sync::guards::{LockGuard, OwnedLockGuard};
-use crate::sync::permits::{Acquire, Permits};
-use crate::sys::{Arc, UnsafeCell};
+use crate::sync::permits::{Acquire, Permits, Want, Why};
+use crate::sys::{Arc, UnsafeCell, constant};
 
 /// A lock that owns what it protects; those who wait are served in the order of their arrival.
 ///
@@ -66,9 +67,11 @@ impl fmt::Display for WouldWait {
 impl std::error::Error for WouldWait {}
 
 impl<T> Lock<T> {
-    /// Makes a lock that nobody holds.
-    pub fn new(value: T) -> Self {
-        Lock { permits: Permits::new(1), value: UnsafeCell::new(value) }
+    constant! {
+        /// Makes a lock that nobody holds.
+        pub fn new(value: T) -> Self {
+            Lock { permits: Permits::new(1), value: UnsafeCell::new(value) }
+        }
     }
 
     /// Takes the lock, waiting in line for it.
@@ -79,11 +82,15 @@ impl<T> Lock<T> {
     /// Leaves the line; a lock already promised to this call goes to the next in line.
     #[inline]
     #[doc(alias = "acquire")]
-    pub async fn lock(&self) -> LockGuard<'_, T> {
-        if !self.permits.try_acquire(1) && !self.permits.acquire_soon() {
-            Acquire::new(&self.permits, 1).await;
+    #[track_caller]
+    pub fn lock(&self) -> impl Future<Output = LockGuard<'_, T>> {
+        let why = Why(Want::Lock, Location::caller());
+        async move {
+            if !self.permits.try_acquire(1) && !self.permits.acquire_soon() {
+                Acquire::new(&self.permits, 1, why).await;
+            }
+            LockGuard::new(self)
         }
-        LockGuard::new(self)
     }
 
     /// As [`lock`](Lock::lock), with a guard that keeps the lock alive and borrows nothing.
@@ -104,9 +111,13 @@ impl<T> Lock<T> {
     /// })
     /// .unwrap();
     /// ```
-    pub async fn lock_owned(lock: &Arc<Self>) -> OwnedLockGuard<T> {
-        lock.permits.acquire(1).await;
-        OwnedLockGuard::new(lock.clone())
+    #[track_caller]
+    pub fn lock_owned(lock: &Arc<Self>) -> impl Future<Output = OwnedLockGuard<T>> {
+        let why = Why(Want::Lock, Location::caller());
+        async move {
+            lock.permits.acquire(1, why).await;
+            OwnedLockGuard::new(lock.clone())
+        }
     }
 
     /// Takes the lock if it is free and nobody waits for it.

@@ -13,15 +13,21 @@
 //!
 //! So sending and receiving cost one exchange each. Whoever sets one of the last three states
 //! does not touch the allocation any more.
+//!
+//! A sender who waits for the receiver to go sets WATCHED beside the state, once and for good: from
+//! then on the receiver, before it sets GONE, says in `watch` that it goes, and takes the sender's
+//! waker from there. Until the bit is set, `watch` is the sender's; then it does not change.
 //! Model: `loom-tests/oneshot.rs`.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
 use crate::sync::block::block_on;
-use crate::sys::{AtomicU32, Ordering, Patience, UnsafeCell};
+use crate::sys::{AtomicU32, Brief, Ordering, Patience, UnsafeCell};
+use crate::task::reasons;
 
 const EMPTY: u32 = 0;
 const WAITING: u32 = 1;
@@ -29,11 +35,22 @@ const TAKING: u32 = 2;
 const SENT: u32 = 3;
 const CLOSED: u32 = 4;
 const GONE: u32 = 5;
+/// A bit beside the state, which is kept while the state is EMPTY or WAITING.
+const WATCHED: u32 = 8;
 
 struct Inner<T> {
     state: AtomicU32,
     value: UnsafeCell<Option<T>>,
     waker: UnsafeCell<Option<Waker>>,
+    /// Most channels never have one.
+    watch: UnsafeCell<Option<Box<Brief<Watch>>>>,
+}
+
+/// What a receiver that goes tells a sender that waits for it.
+#[derive(Default)]
+struct Watch {
+    goes: bool,
+    waker: Option<Waker>,
 }
 
 /// Makes a channel for one value.
@@ -56,6 +73,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
         state: AtomicU32::new(EMPTY),
         value: UnsafeCell::new(None),
         waker: UnsafeCell::new(None),
+        watch: UnsafeCell::new(None),
     });
     let inner = NonNull::from(Box::leak(inner));
     (Sender { half: Half(inner) }, Receiver { half: Some(Half(inner)) })
@@ -76,11 +94,28 @@ impl<T> Half<T> {
     }
 
     fn state(&self) -> u32 {
-        self.inner().state.load(Ordering::Acquire)
+        self.inner().state.load(Ordering::Acquire) & !WATCHED
     }
 
-    fn exchange(&self, from: u32, to: u32) -> Result<u32, u32> {
-        self.inner().state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+    /// Exchanges the state, and leaves the bit beside it alone.
+    #[inline]
+    fn exchange(&self, from: u32, to: u32) -> Result<(), u32> {
+        let state = &self.inner().state;
+        match state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Ok(()),
+            // Once set, the bit stays.
+            Err(now) if now == from | WATCHED => state
+                .compare_exchange(now, to | WATCHED, Ordering::AcqRel, Ordering::Acquire)
+                .map_or_else(|now| Err(now & !WATCHED), |_| Ok(())),
+            Err(now) => Err(now & !WATCHED),
+        }
+    }
+
+    /// What the halves tell each other once the bit is set.
+    fn watch(&self) -> &Brief<Watch> {
+        // SAFETY: the caller has seen the bit, or set it: this does not change any more.
+        let watch = self.inner().watch.with(|watch| unsafe { &*watch });
+        watch.as_deref().expect("it is there before the bit is set")
     }
 
     /// # Safety
@@ -156,6 +191,73 @@ impl<T> Sender<T> {
     /// Returns whether the receiver is gone: nobody wants the value.
     pub fn is_closed(&self) -> bool {
         self.half.state() == GONE
+    }
+
+    /// Waits until the receiver is gone: nobody wants the value.
+    ///
+    /// # Cancellation
+    /// Has no effect on anything else.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use filch::sync::oneshot;
+    ///
+    /// filch::sim::run(0, async {
+    ///     let (mut sender, receiver) = oneshot::channel::<u32>();
+    ///     let worker = filch::spawn(async move { sender.closed().await });
+    ///     drop(receiver);
+    ///     worker.await
+    /// })
+    /// .unwrap();
+    /// ```
+    pub async fn closed(&mut self) {
+        poll_fn(|context| self.poll_closed(context)).await;
+    }
+
+    /// As [`closed`](Sender::closed), blocking this plain thread.
+    ///
+    /// # Panics
+    /// Inside a task.
+    #[track_caller]
+    pub fn closed_blocking(&mut self) {
+        block_on(self.closed());
+    }
+
+    /// As [`closed`](Sender::closed), in a hand-written future.
+    pub fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.watch() == GONE {
+            return Poll::Ready(());
+        }
+        let waker = context.waker().clone();
+        let mut watch = self.half.watch().lock();
+        if !watch.goes {
+            let former = watch.waker.replace(waker);
+            drop(watch);
+            drop(former);
+            reasons::note_somewhere("the receiver of a oneshot channel to be gone");
+            return Poll::Pending;
+        }
+        drop(watch);
+        let mut patience = Patience::new();
+        while !self.is_closed() {
+            patience.wait();
+        }
+        Poll::Ready(())
+    }
+
+    /// Sets the bit, and gives the state: the receiver either sees the bit before it goes, or is
+    /// gone.
+    fn watch(&mut self) -> u32 {
+        let inner = self.half.inner();
+        let state = inner.state.load(Ordering::Acquire);
+        if state & WATCHED != 0 {
+            return state & !WATCHED;
+        }
+        let watch = Box::new(Brief::new(Watch::default()));
+        // SAFETY: only the sender, which is `&mut self`, sets the bit, and it is not set.
+        inner.watch.with_mut(|place| unsafe { *place = Some(watch) });
+        inner.state.fetch_or(WATCHED, Ordering::AcqRel)
     }
 }
 
@@ -273,7 +375,11 @@ impl<T> Future for Receiver<T> {
     /// If it is polled again after its end.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let half = self.half.as_ref().expect("a oneshot channel is polled after its end");
-        if Receiver::wait(half, context.waker()) { Poll::Ready(self.take()) } else { Poll::Pending }
+        if Receiver::wait(half, context.waker()) {
+            return Poll::Ready(self.take());
+        }
+        reasons::note_somewhere("the value of a oneshot channel");
+        Poll::Pending
     }
 }
 
@@ -283,19 +389,35 @@ impl<T> Drop for Receiver<T> {
         loop {
             match settled(half) {
                 SENT | CLOSED => return drop(self.take()),
-                WAITING => {
-                    if half.exchange(WAITING, EMPTY).is_ok() {
-                        // SAFETY: in EMPTY, the waker is the receiver's.
-                        half.inner().waker.with_mut(|waker| unsafe { *waker = None });
-                    }
+                WAITING if half.exchange(WAITING, EMPTY).is_ok() => {
+                    // SAFETY: in EMPTY, the waker is the receiver's.
+                    half.inner().waker.with_mut(|waker| unsafe { *waker = None });
                 }
-                _ => {
-                    if half.exchange(EMPTY, GONE).is_ok() {
-                        return;
-                    }
-                }
+                EMPTY if go(half) => return,
+                _ => {}
             }
         }
+    }
+}
+
+/// The receiver's last step, from EMPTY; false: the state has changed.
+fn go<T>(half: &Half<T>) -> bool {
+    let inner = half.inner();
+    let order = (Ordering::AcqRel, Ordering::Acquire);
+    match inner.state.compare_exchange(EMPTY, GONE, order.0, order.1) {
+        Ok(_) => true,
+        Err(now) if now == EMPTY | WATCHED => {
+            let mut watch = half.watch().lock();
+            watch.goes = true;
+            let waker = watch.waker.take();
+            drop(watch);
+            let gone = inner.state.compare_exchange(now, GONE, order.0, order.1).is_ok();
+            if let Some(waker) = waker.filter(|_| gone) {
+                waker.wake();
+            }
+            gone
+        }
+        Err(_) => false,
     }
 }
 

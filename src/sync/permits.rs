@@ -10,12 +10,14 @@
 //! than the first in line asks for.
 //! Model: `loom-tests/permits.rs`.
 
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::sys::{AtomicUsize, Mutex, Ordering, SPINS, spin_loop};
+use crate::sys::{AtomicUsize, Brief, Ordering, SPINS, constant, spin_loop};
+use crate::task::reasons;
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
 /// Set while somebody stands in line; the bits above it count the free permits.
@@ -29,7 +31,7 @@ pub(super) const MOST: usize = usize::MAX >> 1;
 pub(super) struct Permits {
     word: AtomicUsize,
     /// Each waiter says how many permits it wants.
-    line: Mutex<WaitList<usize>>,
+    line: Brief<WaitList<usize>>,
 }
 
 /// More permits would come back than there are.
@@ -37,9 +39,12 @@ pub(super) struct Permits {
 pub(super) struct TooMany;
 
 impl Permits {
-    pub(super) fn new(count: usize) -> Self {
-        assert!(count <= MOST, "more permits than can be counted");
-        Permits { word: AtomicUsize::new(count * ONE), line: Mutex::new(WaitList::new()) }
+    constant! {
+        #[track_caller]
+        pub(super) fn new(count: usize) -> Self {
+            assert!(count <= MOST, "more permits than can be counted");
+            Permits { word: AtomicUsize::new(count * ONE), line: Brief::new(WaitList::new()) }
+        }
     }
 
     pub(super) fn free(&self) -> usize {
@@ -92,9 +97,9 @@ impl Permits {
     }
 
     /// Takes permits, waiting in line for them.
-    pub(super) async fn acquire(&self, count: usize) {
+    pub(super) async fn acquire(&self, count: usize, why: Why) {
         if !self.try_acquire(count) {
-            Acquire::new(self, count).await;
+            Acquire::new(self, count, why).await;
         }
     }
 
@@ -214,13 +219,37 @@ impl Permits {
     }
 }
 
+/// What permits are wanted for, and where in the source.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Why(pub(super) Want, pub(super) &'static Location<'static>);
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Want {
+    Lock,
+    Read,
+    Write,
+    Permits,
+}
+
+impl Why {
+    fn note(self) {
+        let what = match self.0 {
+            Want::Lock => "a lock",
+            Want::Read => "a lock to read",
+            Want::Write => "a lock to write",
+            Want::Permits => "a permit",
+        };
+        reasons::note(what, self.1);
+    }
+}
+
 pin_project! {
     /// Waits in line for permits. Dropped, it hands on what it was given.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless they are polled"]
     pub(super) struct Acquire<'a> {
         permits: &'a Permits,
-        count: usize,
+        why: Why,
         #[pin]
         waiter: Waiter<usize>,
     }
@@ -234,8 +263,8 @@ pin_project! {
 }
 
 impl<'a> Acquire<'a> {
-    pub(super) fn new(permits: &'a Permits, count: usize) -> Self {
-        Acquire { permits, count, waiter: Waiter::new(count) }
+    pub(super) fn new(permits: &'a Permits, count: usize, why: Why) -> Self {
+        Acquire { permits, why, waiter: Waiter::new(count) }
     }
 }
 
@@ -248,6 +277,7 @@ impl Future for Acquire<'_> {
         if this.waiter.is_waiting() {
             let waits = this.permits.line.lock().update(this.waiter.as_ref(), context.waker());
             if waits {
+                this.why.note();
                 return Poll::Pending;
             }
         }
@@ -255,9 +285,11 @@ impl Future for Acquire<'_> {
             this.waiter.as_mut().reset();
             return Poll::Ready(());
         }
-        match this.permits.take_or_join(this.waiter.as_ref(), *this.count, context) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
+        let count = *this.waiter.as_mut().value();
+        if this.permits.take_or_join(this.waiter.as_ref(), count, context) {
+            return Poll::Ready(());
         }
+        this.why.note();
+        Poll::Pending
     }
 }

@@ -9,11 +9,13 @@
 
 use crate::sync::block::block_on;
 use crate::sync::order::{Fifo, Lifo, Order, Priority, Store};
-use crate::sync::queue_wait::{Get, Join, Put};
-use crate::sys::{Mutex, MutexGuard};
+use crate::sync::queue_wait::{Get, Items, Join, Put};
+use crate::sys::{Brief, constant};
 use crate::wait_list::{WaitList, Wakers};
+use std::collections::{BinaryHeap, VecDeque};
 use std::fmt;
 use std::ops::Deref;
+use std::panic::Location;
 
 /// A queue of items, first in, first out; bounded or not.
 ///
@@ -54,7 +56,7 @@ use std::ops::Deref;
 /// ```
 #[doc(alias("asyncio.Queue", "channel", "mpsc", "mpmc"))]
 pub struct Queue<T, O: Order<T> = Fifo> {
-    pub(super) inner: Mutex<Inner<O::Store>>,
+    pub(super) inner: Brief<Inner<O::Store>>,
     /// Zero: as many as memory holds.
     capacity: usize,
 }
@@ -112,16 +114,18 @@ pub enum TryGetError {
 pub struct DoneTooOften;
 
 impl<T, O: Order<T>> Queue<T, O> {
-    fn with_capacity(capacity: usize) -> Self {
-        let inner = Inner {
-            items: O::Store::default(),
-            getters: WaitList::new(),
-            putters: WaitList::new(),
-            joiners: WaitList::new(),
-            unfinished: 0,
-            is_shut_down: false,
-        };
-        Queue { inner: Mutex::new(inner), capacity }
+    constant! {
+        fn with(items: O::Store, capacity: usize) -> Self {
+            let inner = Inner {
+                items,
+                getters: WaitList::new(),
+                putters: WaitList::new(),
+                joiners: WaitList::new(),
+                unfinished: 0,
+                is_shut_down: false,
+            };
+            Queue { inner: Brief::new(inner), capacity }
+        }
     }
 
     /// Puts an item in, waiting while there is no room.
@@ -134,11 +138,15 @@ impl<T, O: Order<T>> Queue<T, O> {
     /// # Cancellation
     /// Puts nothing: the item is dropped. Room already announced to this call is announced to the
     /// next in line.
-    pub async fn put(&self, item: T) -> Result<(), PutError<T>> {
-        match self.try_put(item) {
-            Ok(()) => Ok(()),
-            Err(TryPutError::Shutdown(item)) => Err(PutError(item)),
-            Err(TryPutError::Full(item)) => Put::new(self, item).await,
+    #[track_caller]
+    pub fn put(&self, item: T) -> impl Future<Output = Result<(), PutError<T>>> {
+        let at = Location::caller();
+        async move {
+            match self.try_put(item) {
+                Ok(()) => Ok(()),
+                Err(TryPutError::Shutdown(item)) => Err(PutError(item)),
+                Err(TryPutError::Full(item)) => Put::new(self, item, at).await,
+            }
         }
     }
 
@@ -151,11 +159,15 @@ impl<T, O: Order<T>> Queue<T, O> {
     ///
     /// # Cancellation
     /// Takes nothing. An item already announced to this call is announced to the next in line.
-    pub async fn get(&self) -> Result<T, Shutdown> {
-        match self.try_get() {
-            Ok(item) => Ok(item),
-            Err(TryGetError::Shutdown) => Err(Shutdown),
-            Err(TryGetError::Empty) => Get::new(self).await,
+    #[track_caller]
+    pub fn get(&self) -> impl Future<Output = Result<T, Shutdown>> {
+        let at = Location::caller();
+        async move {
+            match self.try_get() {
+                Ok(item) => Ok(item),
+                Err(TryGetError::Shutdown) => Err(Shutdown),
+                Err(TryGetError::Empty) => Get::new(self, at).await,
+            }
         }
     }
 
@@ -201,6 +213,33 @@ impl<T, O: Order<T>> Queue<T, O> {
         block_on(self.get())
     }
 
+    /// Makes a stream of items, each taken out as by [`get`](Queue::get), which ends when the queue
+    /// is [shut down](Queue::shutdown) and empty.
+    ///
+    /// # Cancellation
+    /// Takes nothing, and a stream that is dropped has taken no more than it gave.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use filch::sync::Queue;
+    /// use futures::StreamExt;
+    ///
+    /// filch::sim::run(0, async {
+    ///     let queue = Queue::unbounded();
+    ///     queue.try_put(1).unwrap();
+    ///     queue.try_put(2).unwrap();
+    ///     queue.shutdown();
+    ///     assert_eq!(queue.stream().collect::<Vec<_>>().await, [1, 2]);
+    ///     Ok(())
+    /// })
+    /// .unwrap();
+    /// ```
+    #[track_caller]
+    pub fn stream(&self) -> Items<'_, T, O> {
+        Items::new(self, Location::caller())
+    }
+
     /// Reports that one item which was taken out has been dealt with.
     ///
     /// # Errors
@@ -223,8 +262,9 @@ impl<T, O: Order<T>> Queue<T, O> {
     ///
     /// # Cancellation
     /// Has no effect on anything else.
-    pub async fn join(&self) {
-        Join::new(self).await;
+    #[track_caller]
+    pub fn join(&self) -> impl Future<Output = ()> {
+        Join::new(self, Location::caller())
     }
 
     /// As [`join`](Queue::join), blocking this plain thread.
@@ -258,7 +298,7 @@ impl<T, O: Order<T>> Queue<T, O> {
         drop(items);
     }
 
-    fn close(&self, inner: &mut MutexGuard<'_, Inner<O::Store>>) -> Wakers {
+    fn close(&self, inner: &mut Inner<O::Store>) -> Wakers {
         let mut wakers = Wakers::new();
         inner.is_shut_down = true;
         inner.getters.wake_all(&mut wakers);
@@ -401,21 +441,25 @@ impl<T: Ord> Deref for PriorityQueue<T> {
 }
 
 macro_rules! constructors {
-    ($($bound:ident)?, $queue:ty, $wrap:expr) => {
+    ($($bound:ident)?, $queue:ty, $store:expr, $(($wrap:ident))?) => {
         impl<T $(: $bound)?> $queue {
-            /// Makes a queue with room for so many items.
-            ///
-            /// # Panics
-            /// If that is none.
-            #[track_caller]
-            pub fn bounded(capacity: usize) -> Self {
-                assert!(capacity > 0, "a queue needs room for an item");
-                $wrap(Queue::with_capacity(capacity))
+            constant! {
+                /// Makes a queue with room for so many items.
+                ///
+                /// # Panics
+                /// If that is none.
+                #[track_caller]
+                pub fn bounded(capacity: usize) -> Self {
+                    assert!(capacity > 0, "a queue needs room for an item");
+                    $($wrap)? (Queue::with($store, capacity))
+                }
             }
 
-            /// Makes a queue with room for as many items as memory holds.
-            pub fn unbounded() -> Self {
-                $wrap(Queue::with_capacity(0))
+            constant! {
+                /// Makes a queue with room for as many items as memory holds.
+                pub fn unbounded() -> Self {
+                    $($wrap)? (Queue::with($store, 0))
+                }
             }
         }
 
@@ -428,9 +472,9 @@ macro_rules! constructors {
     };
 }
 
-constructors!(, Queue<T>, std::convert::identity);
-constructors!(, LifoQueue<T>, LifoQueue);
-constructors!(Ord, PriorityQueue<T>, PriorityQueue);
+constructors!(, Queue<T>, VecDeque::new(),);
+constructors!(, LifoQueue<T>, Vec::new(), (LifoQueue));
+constructors!(Ord, PriorityQueue<T>, BinaryHeap::new(), (PriorityQueue));
 
 impl<T, O: Order<T>> fmt::Debug for Queue<T, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,19 +3,23 @@
 //! Each is woken by a notice and looks again. One who goes away with a notice he has not used
 //! passes it on, if there is still something to be had (QUE-10).
 
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-use crate::sync::order::{Order, Store};
+use crate::sync::order::{Fifo, Order, Store};
 use crate::sync::queue::{PutError, Queue, Shutdown, TryGetError, TryPutError};
+use crate::task::reasons;
 use crate::wait_list::Waiter;
 
 pin_project! {
     /// Waits for room.
     pub(super) struct Put<'a, T, O: Order<T>> {
         queue: &'a Queue<T, O>,
+        at: &'static Location<'static>,
         item: Option<T>,
         #[pin]
         waiter: Waiter<()>,
@@ -43,8 +47,8 @@ pin_project! {
 }
 
 impl<'a, T, O: Order<T>> Put<'a, T, O> {
-    pub(super) fn new(queue: &'a Queue<T, O>, item: T) -> Self {
-        Put { queue, item: Some(item), waiter: Waiter::new(()) }
+    pub(super) fn new(queue: &'a Queue<T, O>, item: T, at: &'static Location<'static>) -> Self {
+        Put { queue, at, item: Some(item), waiter: Waiter::new(()) }
     }
 }
 
@@ -56,6 +60,8 @@ impl<T, O: Order<T>> Future for Put<'_, T, O> {
         if this.waiter.is_waiting() {
             let mut inner = this.queue.inner.lock();
             if inner.putters.update(this.waiter.as_ref(), context.waker()) {
+                drop(inner);
+                reasons::note("room in a queue", this.at);
                 return Poll::Pending;
             }
         }
@@ -68,6 +74,7 @@ impl<T, O: Order<T>> Future for Put<'_, T, O> {
             Err(TryPutError::Shutdown(item)) => Poll::Ready(Err(PutError(item))),
             Err(TryPutError::Full(item)) => {
                 *this.item = Some(item);
+                reasons::note("room in a queue", this.at);
                 Poll::Pending
             }
         }
@@ -76,8 +83,10 @@ impl<T, O: Order<T>> Future for Put<'_, T, O> {
 
 pin_project! {
     /// Waits for an item.
+    #[derive(Debug)]
     pub(super) struct Get<'a, T, O: Order<T>> {
         queue: &'a Queue<T, O>,
+        at: &'static Location<'static>,
         #[pin]
         waiter: Waiter<()>,
     }
@@ -103,8 +112,8 @@ pin_project! {
 }
 
 impl<'a, T, O: Order<T>> Get<'a, T, O> {
-    pub(super) fn new(queue: &'a Queue<T, O>) -> Self {
-        Get { queue, waiter: Waiter::new(()) }
+    pub(super) fn new(queue: &'a Queue<T, O>, at: &'static Location<'static>) -> Self {
+        Get { queue, at, waiter: Waiter::new(()) }
     }
 }
 
@@ -116,6 +125,8 @@ impl<T, O: Order<T>> Future for Get<'_, T, O> {
         if this.waiter.is_waiting() {
             let mut inner = this.queue.inner.lock();
             if inner.getters.update(this.waiter.as_ref(), context.waker()) {
+                drop(inner);
+                reasons::note("an item of a queue", this.at);
                 return Poll::Pending;
             }
         }
@@ -132,8 +143,35 @@ impl<T, O: Order<T>> Future for Get<'_, T, O> {
         match this.queue.get_or(|inner| inner.getters.join(waiter, waker)) {
             Ok(item) => Poll::Ready(Ok(item)),
             Err(TryGetError::Shutdown) => Poll::Ready(Err(Shutdown)),
-            Err(TryGetError::Empty) => Poll::Pending,
+            Err(TryGetError::Empty) => {
+                reasons::note("an item of a queue", this.at);
+                Poll::Pending
+            }
         }
+    }
+}
+
+pin_project! {
+    /// The stream of a queue's items, from [`Queue::stream`].
+    #[derive(Debug)]
+    #[must_use = "streams do nothing unless they are polled"]
+    pub struct Items<'a, T, O: Order<T> = Fifo> {
+        #[pin]
+        get: Get<'a, T, O>,
+    }
+}
+
+impl<'a, T, O: Order<T>> Items<'a, T, O> {
+    pub(super) fn new(queue: &'a Queue<T, O>, at: &'static Location<'static>) -> Self {
+        Items { get: Get::new(queue, at) }
+    }
+}
+
+impl<T, O: Order<T>> Stream for Items<'_, T, O> {
+    type Item = T;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        self.project().get.poll(context).map(Result::ok)
     }
 }
 
@@ -141,6 +179,7 @@ pin_project! {
     /// Waits for the work to be done.
     pub(super) struct Join<'a, T, O: Order<T>> {
         queue: &'a Queue<T, O>,
+        at: &'static Location<'static>,
         #[pin]
         waiter: Waiter<()>,
     }
@@ -157,8 +196,8 @@ pin_project! {
 }
 
 impl<'a, T, O: Order<T>> Join<'a, T, O> {
-    pub(super) fn new(queue: &'a Queue<T, O>) -> Self {
-        Join { queue, waiter: Waiter::new(()) }
+    pub(super) fn new(queue: &'a Queue<T, O>, at: &'static Location<'static>) -> Self {
+        Join { queue, at, waiter: Waiter::new(()) }
     }
 }
 
@@ -170,14 +209,15 @@ impl<T, O: Order<T>> Future for Join<'_, T, O> {
         let waiter = this.waiter.as_ref();
         let waker = context.waker().clone();
         let mut inner = this.queue.inner.lock();
-        if inner.joiners.update(waiter, &waker) {
-            return Poll::Pending;
+        if !inner.joiners.update(waiter, &waker) {
+            // Woken: the count was zero, whatever it is now (QUE-08).
+            if waiter.is_woken() || inner.unfinished == 0 {
+                return Poll::Ready(());
+            }
+            inner.joiners.join(waiter, waker);
         }
-        // Woken: the count was zero, whatever it is now (QUE-08).
-        if waiter.is_woken() || inner.unfinished == 0 {
-            return Poll::Ready(());
-        }
-        inner.joiners.join(waiter, waker);
+        drop(inner);
+        reasons::note("the work of a queue to be done", this.at);
         Poll::Pending
     }
 }

@@ -4,16 +4,17 @@
 //! line for both keeps the order of arrival, so neither kind can starve the other.
 
 use std::fmt;
-use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
+use std::panic::Location;
 
 use crate::sync::block::block_on;
 use crate::sync::lock::WouldWait;
-use crate::sync::permits::Permits;
-use crate::sys::{Arc, UnsafeCell};
+use crate::sync::permits::{Permits, Want, Why};
+use crate::sync::rwlock_guards::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
+use crate::sync::rwlock_guards::{RwLockReadGuard, RwLockWriteGuard};
+use crate::sys::{Arc, UnsafeCell, constant};
 
 /// How many may read at once; all of them together are the right to write.
-const ALL: usize = u32::MAX as usize >> 2;
+pub(super) const ALL: usize = u32::MAX as usize >> 2;
 
 /// A lock for one writer or many readers, served in the order of their arrival.
 ///
@@ -39,8 +40,8 @@ const ALL: usize = u32::MAX as usize >> 2;
 /// .unwrap();
 /// ```
 pub struct RwLock<T> {
-    permits: Permits,
-    value: UnsafeCell<T>,
+    pub(super) permits: Permits,
+    pub(super) value: UnsafeCell<T>,
 }
 
 // SAFETY: readers share the value, one writer has it alone; either may be any thread.
@@ -49,9 +50,11 @@ unsafe impl<T: Send + Sync> Sync for RwLock<T> {}
 unsafe impl<T: Send> Send for RwLock<T> {}
 
 impl<T> RwLock<T> {
-    /// Makes a lock that nobody holds.
-    pub fn new(value: T) -> Self {
-        RwLock { permits: Permits::new(ALL), value: UnsafeCell::new(value) }
+    constant! {
+        /// Makes a lock that nobody holds.
+        pub fn new(value: T) -> Self {
+            RwLock { permits: Permits::new(ALL), value: UnsafeCell::new(value) }
+        }
     }
 
     /// Takes the lock for reading, waiting in line for it.
@@ -59,9 +62,13 @@ impl<T> RwLock<T> {
     /// # Cancellation
     /// Leaves the line; a lock already promised to this call is given back.
     #[inline]
-    pub async fn read(&self) -> RwLockReadGuard<'_, T> {
-        self.permits.acquire(1).await;
-        RwLockReadGuard { lock: self, value: PhantomData }
+    #[track_caller]
+    pub fn read(&self) -> impl Future<Output = RwLockReadGuard<'_, T>> {
+        let why = Why(Want::Read, Location::caller());
+        async move {
+            self.permits.acquire(1, why).await;
+            RwLockReadGuard::new(self)
+        }
     }
 
     /// Takes the lock for writing, waiting in line for it.
@@ -69,27 +76,39 @@ impl<T> RwLock<T> {
     /// # Cancellation
     /// Leaves the line; a lock already promised to this call goes to the next in line.
     #[inline]
-    pub async fn write(&self) -> RwLockWriteGuard<'_, T> {
-        self.permits.acquire(ALL).await;
-        RwLockWriteGuard { lock: self, value: PhantomData }
+    #[track_caller]
+    pub fn write(&self) -> impl Future<Output = RwLockWriteGuard<'_, T>> {
+        let why = Why(Want::Write, Location::caller());
+        async move {
+            self.permits.acquire(ALL, why).await;
+            RwLockWriteGuard::new(self)
+        }
     }
 
     /// As [`read`](RwLock::read), with a guard that keeps the lock alive.
     ///
     /// # Cancellation
     /// Leaves the line; a lock already promised to this call is given back.
-    pub async fn read_owned(lock: &Arc<Self>) -> OwnedRwLockReadGuard<T> {
-        lock.permits.acquire(1).await;
-        OwnedRwLockReadGuard { lock: lock.clone() }
+    #[track_caller]
+    pub fn read_owned(lock: &Arc<Self>) -> impl Future<Output = OwnedRwLockReadGuard<T>> {
+        let why = Why(Want::Read, Location::caller());
+        async move {
+            lock.permits.acquire(1, why).await;
+            OwnedRwLockReadGuard::new(lock.clone())
+        }
     }
 
     /// As [`write`](RwLock::write), with a guard that keeps the lock alive.
     ///
     /// # Cancellation
     /// Leaves the line; a lock already promised to this call goes to the next in line.
-    pub async fn write_owned(lock: &Arc<Self>) -> OwnedRwLockWriteGuard<T> {
-        lock.permits.acquire(ALL).await;
-        OwnedRwLockWriteGuard { lock: lock.clone() }
+    #[track_caller]
+    pub fn write_owned(lock: &Arc<Self>) -> impl Future<Output = OwnedRwLockWriteGuard<T>> {
+        let why = Why(Want::Write, Location::caller());
+        async move {
+            lock.permits.acquire(ALL, why).await;
+            OwnedRwLockWriteGuard::new(lock.clone())
+        }
     }
 
     /// Takes the lock for reading if nobody writes or waits.
@@ -98,7 +117,7 @@ impl<T> RwLock<T> {
     /// [`WouldWait`] otherwise.
     pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T>, WouldWait> {
         let taken = self.permits.try_acquire(1);
-        if taken { Ok(RwLockReadGuard { lock: self, value: PhantomData }) } else { Err(WouldWait) }
+        if taken { Ok(RwLockReadGuard::new(self)) } else { Err(WouldWait) }
     }
 
     /// Takes the lock for writing if nobody reads, writes or waits.
@@ -107,7 +126,7 @@ impl<T> RwLock<T> {
     /// [`WouldWait`] otherwise.
     pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T>, WouldWait> {
         let taken = self.permits.try_acquire(ALL);
-        if taken { Ok(RwLockWriteGuard { lock: self, value: PhantomData }) } else { Err(WouldWait) }
+        if taken { Ok(RwLockWriteGuard::new(self)) } else { Err(WouldWait) }
     }
 
     /// As [`try_read`](RwLock::try_read), with a guard that keeps the lock alive.
@@ -116,7 +135,7 @@ impl<T> RwLock<T> {
     /// [`WouldWait`] if somebody writes or waits.
     pub fn try_read_owned(lock: &Arc<Self>) -> Result<OwnedRwLockReadGuard<T>, WouldWait> {
         let taken = lock.permits.try_acquire(1);
-        if taken { Ok(OwnedRwLockReadGuard { lock: lock.clone() }) } else { Err(WouldWait) }
+        if taken { Ok(OwnedRwLockReadGuard::new(lock.clone())) } else { Err(WouldWait) }
     }
 
     /// As [`try_write`](RwLock::try_write), with a guard that keeps the lock alive.
@@ -125,7 +144,7 @@ impl<T> RwLock<T> {
     /// [`WouldWait`] if somebody reads, writes or waits.
     pub fn try_write_owned(lock: &Arc<Self>) -> Result<OwnedRwLockWriteGuard<T>, WouldWait> {
         let taken = lock.permits.try_acquire(ALL);
-        if taken { Ok(OwnedRwLockWriteGuard { lock: lock.clone() }) } else { Err(WouldWait) }
+        if taken { Ok(OwnedRwLockWriteGuard::new(lock.clone())) } else { Err(WouldWait) }
     }
 
     /// Takes the lock for reading, blocking this plain thread.
@@ -161,16 +180,17 @@ impl<T> RwLock<T> {
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
-
-    fn shared(&self) -> &T {
-        // SAFETY: the caller is a guard; while there is one that reads, there is none that writes.
-        self.value.with(|value| unsafe { &*value })
-    }
 }
 
 impl<T: Default> Default for RwLock<T> {
     fn default() -> Self {
         RwLock::new(T::default())
+    }
+}
+
+impl<T> From<T> for RwLock<T> {
+    fn from(value: T) -> Self {
+        RwLock::new(value)
     }
 }
 
@@ -182,96 +202,5 @@ impl<T: fmt::Debug> fmt::Debug for RwLock<T> {
             Err(_) => lock.field("value", &format_args!("<locked>")),
         };
         lock.field("waiting", &self.permits.waiting()).finish()
-    }
-}
-
-/// Holds an [`RwLock`] for reading.
-#[must_use = "a lock is released at once if its guard is not kept"]
-pub struct RwLockReadGuard<'a, T> {
-    lock: &'a RwLock<T>,
-    value: PhantomData<&'a T>,
-}
-
-/// Holds an [`RwLock`] for writing.
-#[must_use = "a lock is released at once if its guard is not kept"]
-pub struct RwLockWriteGuard<'a, T> {
-    lock: &'a RwLock<T>,
-    value: PhantomData<&'a mut T>,
-}
-
-/// Holds an [`RwLock`] for reading, and keeps it alive.
-#[must_use = "a lock is released at once if its guard is not kept"]
-pub struct OwnedRwLockReadGuard<T> {
-    lock: Arc<RwLock<T>>,
-}
-
-/// Holds an [`RwLock`] for writing, and keeps it alive.
-#[must_use = "a lock is released at once if its guard is not kept"]
-pub struct OwnedRwLockWriteGuard<T> {
-    lock: Arc<RwLock<T>>,
-}
-
-impl<'a, T> RwLockWriteGuard<'a, T> {
-    /// Goes on as a reader; nobody writes in between.
-    pub fn downgrade(guard: Self) -> RwLockReadGuard<'a, T> {
-        let lock = guard.lock;
-        std::mem::forget(guard);
-        lock.permits.release(ALL - 1);
-        RwLockReadGuard { lock, value: PhantomData }
-    }
-}
-
-macro_rules! guard {
-    ($guard:ident<$($parameter:tt),+>, $permits:expr) => {
-        impl<$($parameter),+> Deref for $guard<$($parameter),+> {
-            type Target = T;
-
-            fn deref(&self) -> &T {
-                self.lock.shared()
-            }
-        }
-
-        impl<$($parameter),+> Drop for $guard<$($parameter),+> {
-            fn drop(&mut self) {
-                self.lock.permits.release($permits);
-            }
-        }
-
-        impl<$($parameter),+> fmt::Debug for $guard<$($parameter),+>
-        where
-            T: fmt::Debug,
-        {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&**self, f)
-            }
-        }
-
-        impl<$($parameter),+> fmt::Display for $guard<$($parameter),+>
-        where
-            T: fmt::Display,
-        {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(&**self, f)
-            }
-        }
-    };
-}
-
-guard!(RwLockReadGuard<'a, T>, 1);
-guard!(RwLockWriteGuard<'a, T>, ALL);
-guard!(OwnedRwLockReadGuard<T>, 1);
-guard!(OwnedRwLockWriteGuard<T>, ALL);
-
-impl<T> DerefMut for RwLockWriteGuard<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: this guard has every permit, so it is the only one.
-        self.lock.value.with_mut(|value| unsafe { &mut *value })
-    }
-}
-
-impl<T> DerefMut for OwnedRwLockWriteGuard<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: this guard has every permit, so it is the only one.
-        self.lock.value.with_mut(|value| unsafe { &mut *value })
     }
 }

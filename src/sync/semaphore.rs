@@ -1,11 +1,13 @@
 //! Semaphores: so many at a time.
 
 use std::fmt;
+use std::panic::Location;
 
 use crate::sync::block::block_on;
 use crate::sync::lock::WouldWait;
-use crate::sync::permits::{MOST, Permits, TooMany};
-use crate::sys::Arc;
+use crate::sync::permit::{Keeper, OwnedPermit, Permit};
+use crate::sync::permits::{MOST, Permits, TooMany, Want, Why};
+use crate::sys::{Arc, constant};
 
 /// Lets so many at a time go on; those who wait are served in the order of their arrival.
 ///
@@ -32,89 +34,24 @@ use crate::sys::Arc;
 /// })
 /// .unwrap();
 /// ```
-#[derive(Debug)]
 #[doc(alias = "asyncio.Semaphore")]
 pub struct Semaphore {
     permits: Permits,
-}
-
-/// Made with one permit, as asyncio's (SEM-01).
-impl Default for Semaphore {
-    fn default() -> Self {
-        Semaphore::new(1)
-    }
 }
 
 impl Semaphore {
     /// The most permits there can be.
     pub const MAX_PERMITS: usize = MOST;
 
-    /// Makes a semaphore with so many permits.
-    ///
-    /// # Panics
-    /// If they are more than [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
-    pub fn new(permits: usize) -> Self {
-        Semaphore { permits: Permits::new(permits) }
-    }
-
-    /// Takes a permit, waiting in line for it; it comes back when it is dropped.
-    ///
-    /// # Cancellation
-    /// Leaves the line; a permit already given to this call goes to the next in line.
-    #[inline]
-    pub async fn acquire(&self) -> Permit<'_> {
-        self.acquire_many(1).await
-    }
-
-    /// Takes several permits at once, waiting in line until as many are free.
-    ///
-    /// # Cancellation
-    /// Leaves the line; permits already given to this call go to the next in line.
-    #[inline]
-    pub async fn acquire_many(&self, count: usize) -> Permit<'_> {
-        self.permits.acquire(count).await;
-        Permit { permits: &self.permits, count, bound: MOST }
-    }
-
-    /// As [`acquire_many`](Semaphore::acquire_many), with permits that keep the semaphore alive.
-    ///
-    /// # Cancellation
-    /// Leaves the line; permits already given to this call go to the next in line.
-    pub async fn acquire_owned(semaphore: &Arc<Self>, count: usize) -> OwnedPermit {
-        semaphore.permits.acquire(count).await;
-        OwnedPermit { semaphore: semaphore.clone(), count }
-    }
-
-    /// Takes a permit if one is free and nobody waits.
-    ///
-    /// # Errors
-    /// [`WouldWait`] otherwise.
-    #[inline]
-    pub fn try_acquire(&self) -> Result<Permit<'_>, WouldWait> {
-        self.try_acquire_many(1)
-    }
-
-    /// Takes several permits if as many are free and nobody waits.
-    ///
-    /// # Errors
-    /// [`WouldWait`] otherwise.
-    #[inline]
-    pub fn try_acquire_many(&self, count: usize) -> Result<Permit<'_>, WouldWait> {
-        let taken = self.permits.try_acquire(count);
-        if taken {
-            Ok(Permit { permits: &self.permits, count, bound: MOST })
-        } else {
-            Err(WouldWait)
+    constant! {
+        /// Makes a semaphore with so many permits.
+        ///
+        /// # Panics
+        /// If they are more than [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
+        #[track_caller]
+        pub fn new(permits: usize) -> Self {
+            Semaphore { permits: Permits::new(permits) }
         }
-    }
-
-    /// Takes a permit, blocking this plain thread; it stands in the same line as tasks do.
-    ///
-    /// # Panics
-    /// Inside a task.
-    #[track_caller]
-    pub fn acquire_blocking(&self) -> Permit<'_> {
-        block_on(self.acquire())
     }
 
     /// Adds permits: those that somebody has [forgotten](Permit::forget), or new ones.
@@ -126,81 +63,10 @@ impl Semaphore {
         self.permits.release(count);
     }
 
-    /// Returns whether one who asks for a permit has to wait (SEM-05).
-    #[doc(alias = "locked")]
-    pub fn is_locked(&self) -> bool {
-        self.permits.would_wait(1)
-    }
-
-    /// Returns how many wait in line.
-    pub fn waiting(&self) -> usize {
-        self.permits.waiting()
-    }
-
-    /// Returns how many permits are free.
-    #[doc(alias = "available_permits")]
-    pub fn available(&self) -> usize {
-        self.permits.free()
-    }
-}
-
-/// Permits of a [`Semaphore`] or a [`BoundedSemaphore`], which come back when this is dropped.
-#[derive(Debug)]
-#[must_use = "a permit comes back at once if it is not kept"]
-pub struct Permit<'a> {
-    permits: &'a Permits,
-    count: usize,
-    /// So many may be free once it has come back.
-    bound: usize,
-}
-
-impl Permit<'_> {
-    /// Keeps the permits from coming back by themselves.
-    pub fn forget(mut self) {
-        self.count = 0;
-    }
-
-    /// Returns how many permits these are.
-    pub fn count(&self) -> usize {
-        self.count
-    }
-}
-
-impl Drop for Permit<'_> {
+    /// The permits, and how many of them there may be.
     #[inline]
-    fn drop(&mut self) {
-        if self.count > 0 {
-            // Who released it by hand as well has been given it back already.
-            let _ = self.permits.release_within(self.count, self.bound);
-        }
-    }
-}
-
-/// Permits that keep their [`Semaphore`] alive, and come back when this is dropped.
-#[derive(Debug)]
-#[must_use = "a permit comes back at once if it is not kept"]
-pub struct OwnedPermit {
-    semaphore: Arc<Semaphore>,
-    count: usize,
-}
-
-impl OwnedPermit {
-    /// Keeps the permits from coming back by themselves.
-    pub fn forget(mut self) {
-        self.count = 0;
-    }
-
-    /// Returns how many permits these are.
-    pub fn count(&self) -> usize {
-        self.count
-    }
-}
-
-impl Drop for OwnedPermit {
-    fn drop(&mut self) {
-        if self.count > 0 {
-            self.semaphore.permits.release(self.count);
-        }
+    pub(super) fn permits(&self) -> (&Permits, usize) {
+        (&self.permits, MOST)
     }
 }
 
@@ -217,7 +83,6 @@ impl Drop for OwnedPermit {
 /// assert!(seats.release().is_ok());
 /// assert!(seats.release().is_err());
 /// ```
-#[derive(Debug)]
 #[doc(alias = "asyncio.BoundedSemaphore")]
 pub struct BoundedSemaphore {
     permits: Permits,
@@ -236,51 +101,16 @@ impl fmt::Display for ReleasedTooOften {
 
 impl std::error::Error for ReleasedTooOften {}
 
-/// Made with one permit, as asyncio's (SEM-01).
-impl Default for BoundedSemaphore {
-    fn default() -> Self {
-        BoundedSemaphore::new(1)
-    }
-}
-
 impl BoundedSemaphore {
-    /// Makes a semaphore that never has more than so many permits.
-    ///
-    /// # Panics
-    /// If they are more than [`Semaphore::MAX_PERMITS`].
-    pub fn new(permits: usize) -> Self {
-        BoundedSemaphore { permits: Permits::new(permits), bound: permits }
-    }
-
-    /// Takes a permit, waiting in line for it; it comes back when it is dropped.
-    ///
-    /// # Cancellation
-    /// Leaves the line; a permit already given to this call goes to the next in line.
-    pub async fn acquire(&self) -> Permit<'_> {
-        self.permits.acquire(1).await;
-        Permit { permits: &self.permits, count: 1, bound: self.bound }
-    }
-
-    /// Takes a permit if one is free and nobody waits.
-    ///
-    /// # Errors
-    /// [`WouldWait`] otherwise.
-    pub fn try_acquire(&self) -> Result<Permit<'_>, WouldWait> {
-        let taken = self.permits.try_acquire(1);
-        if taken {
-            Ok(Permit { permits: &self.permits, count: 1, bound: self.bound })
-        } else {
-            Err(WouldWait)
+    constant! {
+        /// Makes a semaphore that never has more than so many permits.
+        ///
+        /// # Panics
+        /// If they are more than [`Semaphore::MAX_PERMITS`].
+        #[track_caller]
+        pub fn new(permits: usize) -> Self {
+            BoundedSemaphore { permits: Permits::new(permits), bound: permits }
         }
-    }
-
-    /// Takes a permit, blocking this plain thread.
-    ///
-    /// # Panics
-    /// Inside a task.
-    #[track_caller]
-    pub fn acquire_blocking(&self) -> Permit<'_> {
-        block_on(self.acquire())
     }
 
     /// Returns a permit that was [forgotten](Permit::forget).
@@ -291,19 +121,158 @@ impl BoundedSemaphore {
         self.permits.release_within(1, self.bound).map_err(|TooMany| ReleasedTooOften)
     }
 
-    /// Returns whether one who asks for a permit has to wait (SEM-05).
-    #[doc(alias = "locked")]
-    pub fn is_locked(&self) -> bool {
-        self.permits.would_wait(1)
-    }
-
-    /// Returns how many wait in line.
-    pub fn waiting(&self) -> usize {
-        self.permits.waiting()
-    }
-
-    /// Returns how many permits are free.
-    pub fn available(&self) -> usize {
-        self.permits.free()
+    /// The permits, and how many of them there may be.
+    #[inline]
+    pub(super) fn permits(&self) -> (&Permits, usize) {
+        (&self.permits, self.bound)
     }
 }
+
+/// What both semaphores do alike.
+macro_rules! take_permits {
+    ($semaphore:ident, $keeper:path) => {
+        impl $semaphore {
+            /// Takes a permit, waiting in line for it; it comes back when it is dropped.
+            ///
+            /// # Cancellation
+            /// Leaves the line; a permit already given to this call goes to the next in line.
+            #[inline]
+            #[track_caller]
+            pub fn acquire(&self) -> impl Future<Output = Permit<'_>> {
+                self.acquire_many(1)
+            }
+
+            /// Takes several permits at once, waiting in line until as many are free.
+            ///
+            /// # Cancellation
+            /// Leaves the line; permits already given to this call go to the next in line.
+            #[inline]
+            #[track_caller]
+            pub fn acquire_many(&self, count: usize) -> impl Future<Output = Permit<'_>> {
+                let why = Why(Want::Permits, Location::caller());
+                async move {
+                    self.permits.acquire(count, why).await;
+                    Permit::new(self.permits(), count)
+                }
+            }
+
+            /// As `acquire`, with a permit that keeps the semaphore alive.
+            ///
+            /// # Cancellation
+            /// Leaves the line; a permit already given to this call goes to the next in line.
+            #[track_caller]
+            pub fn acquire_owned(semaphore: &Arc<Self>) -> impl Future<Output = OwnedPermit> {
+                Self::acquire_many_owned(semaphore, 1)
+            }
+
+            /// As `acquire_many`, with permits that keep the semaphore alive.
+            ///
+            /// # Cancellation
+            /// Leaves the line; permits already given to this call go to the next in line.
+            #[track_caller]
+            pub fn acquire_many_owned(
+                semaphore: &Arc<Self>,
+                count: usize,
+            ) -> impl Future<Output = OwnedPermit> {
+                let why = Why(Want::Permits, Location::caller());
+                async move {
+                    semaphore.permits.acquire(count, why).await;
+                    OwnedPermit::new($keeper(semaphore.clone()), count)
+                }
+            }
+
+            /// Takes a permit if one is free and nobody waits.
+            ///
+            /// # Errors
+            /// [`WouldWait`] otherwise.
+            #[inline]
+            pub fn try_acquire(&self) -> Result<Permit<'_>, WouldWait> {
+                self.try_acquire_many(1)
+            }
+
+            /// Takes several permits if as many are free and nobody waits.
+            ///
+            /// # Errors
+            /// [`WouldWait`] otherwise.
+            #[inline]
+            pub fn try_acquire_many(&self, count: usize) -> Result<Permit<'_>, WouldWait> {
+                let taken = self.permits.try_acquire(count);
+                if taken { Ok(Permit::new(self.permits(), count)) } else { Err(WouldWait) }
+            }
+
+            /// As `try_acquire`, with a permit that keeps the semaphore alive.
+            ///
+            /// # Errors
+            /// [`WouldWait`] if none is free, or somebody waits.
+            pub fn try_acquire_owned(semaphore: &Arc<Self>) -> Result<OwnedPermit, WouldWait> {
+                Self::try_acquire_many_owned(semaphore, 1)
+            }
+
+            /// As `try_acquire_many`, with permits that keep the semaphore alive.
+            ///
+            /// # Errors
+            /// [`WouldWait`] if fewer are free, or somebody waits.
+            pub fn try_acquire_many_owned(
+                semaphore: &Arc<Self>,
+                count: usize,
+            ) -> Result<OwnedPermit, WouldWait> {
+                let taken = semaphore.permits.try_acquire(count);
+                let owned = || OwnedPermit::new($keeper(semaphore.clone()), count);
+                taken.then(owned).ok_or(WouldWait)
+            }
+
+            /// Takes a permit, blocking this plain thread; it stands in the same line as tasks do.
+            ///
+            /// # Panics
+            /// Inside a task.
+            #[track_caller]
+            pub fn acquire_blocking(&self) -> Permit<'_> {
+                block_on(self.acquire())
+            }
+
+            /// Takes several permits, blocking this plain thread.
+            ///
+            /// # Panics
+            /// Inside a task.
+            #[track_caller]
+            pub fn acquire_many_blocking(&self, count: usize) -> Permit<'_> {
+                block_on(self.acquire_many(count))
+            }
+
+            /// Returns whether one who asks for a permit has to wait (SEM-05).
+            #[doc(alias = "locked")]
+            pub fn is_locked(&self) -> bool {
+                self.permits.would_wait(1)
+            }
+
+            /// Returns how many wait in line.
+            pub fn waiting(&self) -> usize {
+                self.permits.waiting()
+            }
+
+            /// Returns how many permits are free.
+            #[doc(alias = "available_permits")]
+            pub fn available(&self) -> usize {
+                self.permits.free()
+            }
+        }
+
+        /// Made with one permit, as asyncio's (SEM-01).
+        impl Default for $semaphore {
+            fn default() -> Self {
+                $semaphore::new(1)
+            }
+        }
+
+        impl fmt::Debug for $semaphore {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut semaphore = f.debug_struct(stringify!($semaphore));
+                semaphore.field("available", &self.available());
+                semaphore.field("waiting", &self.waiting()).finish()
+            }
+        }
+    };
+}
+
+take_permits!(Semaphore, Keeper::Any);
+take_permits!(BoundedSemaphore, Keeper::Bounded);

@@ -6,13 +6,16 @@
 //! Model: `loom-tests/latest.rs`.
 
 use std::fmt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
 use crate::sync::block::block_on;
+use crate::sync::deserted::{Deserted, Seats};
 use crate::sys::{Arc, Mutex};
+use crate::task::reasons;
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
 #[derive(Debug)]
@@ -22,6 +25,16 @@ struct Shared<T> {
     senders: usize,
     receivers: usize,
     line: WaitList<()>,
+    /// The senders who wait for the last receiver to go.
+    deserted: WaitList<()>,
+}
+
+impl<T> Seats for Mutex<Shared<T>> {
+    fn look<R>(&self, look: impl FnOnce(usize, &mut WaitList<()>) -> R) -> R {
+        let mut shared = self.lock();
+        let receivers = shared.receivers;
+        look(receivers, &mut shared.deserted)
+    }
 }
 
 impl<T> Shared<T> {
@@ -49,9 +62,9 @@ impl<T> Shared<T> {
 /// .unwrap();
 /// ```
 pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
-    let line = WaitList::new();
+    let (line, deserted) = (WaitList::new(), WaitList::new());
     let value = Arc::new(value);
-    let shared = Shared { value, version: 0, senders: 1, receivers: 1, line };
+    let shared = Shared { value, version: 0, senders: 1, receivers: 1, line, deserted };
     let shared = Arc::new(Mutex::new(shared));
     (Sender { shared: shared.clone() }, Receiver { shared, seen: 0 })
 }
@@ -144,6 +157,31 @@ impl<T> Sender<T> {
     pub fn receivers(&self) -> usize {
         self.shared.lock().receivers
     }
+
+    /// Waits until there is no receiver; at once if it is so.
+    ///
+    /// Others may [subscribe](Sender::subscribe) later.
+    ///
+    /// # Cancellation
+    /// Has no effect on anything else.
+    #[track_caller]
+    pub fn closed(&self) -> impl Future<Output = ()> {
+        Deserted::new(&*self.shared, Location::caller())
+    }
+
+    /// As [`closed`](Sender::closed), blocking this plain thread.
+    ///
+    /// # Panics
+    /// Inside a task.
+    #[track_caller]
+    pub fn closed_blocking(&self) {
+        block_on(self.closed());
+    }
+
+    /// Returns whether there is no receiver just now.
+    pub fn is_closed(&self) -> bool {
+        self.receivers() == 0
+    }
 }
 
 impl<T> Receiver<T> {
@@ -181,8 +219,9 @@ impl<T> Receiver<T> {
     ///
     /// # Cancellation
     /// Has no effect: a value counts as seen only when this returns.
-    pub async fn changed(&mut self) -> Result<(), Closed> {
-        Changed { receiver: self, waiter: Waiter::new(()) }.await
+    #[track_caller]
+    pub fn changed(&mut self) -> impl Future<Output = Result<(), Closed>> {
+        Changed { receiver: self, at: Location::caller(), waiter: Waiter::new(()) }
     }
 
     /// Waits until the value is as wanted, and gives it; at once if it is.
@@ -192,17 +231,21 @@ impl<T> Receiver<T> {
     ///
     /// # Cancellation
     /// Has no effect on anything but what counts as seen.
-    pub async fn wait_for(
+    #[track_caller]
+    pub fn wait_for(
         &mut self,
         mut is_wanted: impl FnMut(&T) -> bool,
-    ) -> Result<Arc<T>, Closed> {
-        loop {
-            let value = self.see();
-            if is_wanted(&value) {
-                return Ok(value);
+    ) -> impl Future<Output = Result<Arc<T>, Closed>> {
+        let at = Location::caller();
+        async move {
+            loop {
+                let value = self.see();
+                if is_wanted(&value) {
+                    return Ok(value);
+                }
+                drop(value);
+                Changed { receiver: self, at, waiter: Waiter::new(()) }.await?;
             }
-            drop(value);
-            self.changed().await?;
         }
     }
 
@@ -216,6 +259,21 @@ impl<T> Receiver<T> {
     #[track_caller]
     pub fn changed_blocking(&mut self) -> Result<(), Closed> {
         block_on(self.changed())
+    }
+
+    /// As [`wait_for`](Receiver::wait_for), blocking this plain thread.
+    ///
+    /// # Errors
+    /// As of [`wait_for`](Receiver::wait_for).
+    ///
+    /// # Panics
+    /// Inside a task.
+    #[track_caller]
+    pub fn wait_for_blocking(
+        &mut self,
+        is_wanted: impl FnMut(&T) -> bool,
+    ) -> Result<Arc<T>, Closed> {
+        block_on(self.wait_for(is_wanted))
     }
 }
 
@@ -249,13 +307,22 @@ impl<T> Drop for Sender<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        self.shared.lock().receivers -= 1;
+        let mut wakers = Wakers::new();
+        let mut shared = self.shared.lock();
+        shared.receivers -= 1;
+        if shared.receivers == 0 {
+            shared.deserted.wake_all(&mut wakers);
+        }
+        drop(shared);
+        wakers.wake();
     }
 }
 
 pin_project! {
+    #[must_use = "futures do nothing unless they are polled"]
     struct Changed<'a, T> {
         receiver: &'a mut Receiver<T>,
+        at: &'static Location<'static>,
         #[pin]
         waiter: Waiter<()>,
     }
@@ -279,18 +346,19 @@ impl<T> Future for Changed<'_, T> {
         let waker = context.waker().clone();
         let Receiver { shared, seen } = &mut **this.receiver;
         let mut shared = shared.lock();
-        if shared.line.update(this.waiter.as_ref(), &waker) {
-            return Poll::Pending;
+        if !shared.line.update(this.waiter.as_ref(), &waker) {
+            this.waiter.as_mut().reset();
+            if shared.version != *seen {
+                *seen = shared.version;
+                return Poll::Ready(Ok(()));
+            }
+            if shared.senders == 0 {
+                return Poll::Ready(Err(Closed));
+            }
+            shared.line.join(this.waiter.as_ref(), waker);
         }
-        this.waiter.as_mut().reset();
-        if shared.version != *seen {
-            *seen = shared.version;
-            return Poll::Ready(Ok(()));
-        }
-        if shared.senders == 0 {
-            return Poll::Ready(Err(Closed));
-        }
-        shared.line.join(this.waiter.as_ref(), waker);
+        drop(shared);
+        reasons::note("a change in a watch channel", this.at);
         Poll::Pending
     }
 }

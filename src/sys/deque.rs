@@ -1,9 +1,10 @@
 //! A stand-in for crossbeam's queues under loom, which cannot see into them, and under Miri,
 //! which by its letter finds a data race in them.
 //!
-//! A locked queue **plus a length of its own**: `is_empty` reads only the length. With the lock
-//! alone the stand-in would order more than the real queue does, and a sleep protocol whose fence
-//! is missing would pass its model.
+//! A locked queue **plus a length of its own**: `is_empty` reads only the length, and whoever
+//! steals one item looks at it before the lock is taken. With the lock alone the stand-in would
+//! order more than the real queue does, and a sleep protocol whose fence is missing would pass its
+//! model.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -43,6 +44,14 @@ impl<T> Queue<T> {
 
     fn len(&self) -> usize {
         self.length.load(Ordering::Acquire)
+    }
+
+    /// Takes one item, unless a look without the lock finds none.
+    fn steal(&self) -> Steal<T> {
+        if self.is_empty() {
+            return Steal::Empty;
+        }
+        self.pop().map_or(Steal::Empty, Steal::Success)
     }
 
     /// Takes one item to return and moves up to half of the rest, at most `limit` in all.
@@ -103,7 +112,7 @@ impl<T> Clone for Stealer<T> {
 
 impl<T> Stealer<T> {
     pub(crate) fn steal(&self) -> Steal<T> {
-        self.queue.pop().map_or(Steal::Empty, Steal::Success)
+        self.queue.steal()
     }
 
     pub(crate) fn steal_batch_and_pop(&self, into: &Worker<T>) -> Steal<T> {
@@ -135,7 +144,7 @@ impl<T> Injector<T> {
     }
 
     pub(crate) fn steal(&self) -> Steal<T> {
-        self.queue.pop().map_or(Steal::Empty, Steal::Success)
+        self.queue.steal()
     }
 
     pub(crate) fn steal_batch_and_pop(&self, into: &Worker<T>) -> Steal<T> {

@@ -7,6 +7,8 @@
 //! `SeqCst` appears only inside `fence(..)`: the model knows sequentially consistent fences, not
 //! sequentially consistent loads and stores.
 
+#[cfg(any(test, not(loom)))]
+pub(crate) mod brief;
 #[cfg_attr(not(loom), path = "real.rs")]
 #[cfg_attr(loom, path = "model.rs")]
 mod machine;
@@ -17,5 +19,7 @@ pub(crate) mod deque;
 #[cfg(not(any(loom, miri)))]
 pub(crate) use machine::deque;
 
+#[cfg(not(loom))]
+pub(crate) use brief::{Brief, BriefGuard};
 pub(crate) use machine::*;
 pub(crate) use patience::Patience;

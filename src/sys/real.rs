@@ -134,5 +134,13 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
+/// Makes a function `const`, which it cannot be in a model.
+macro_rules! real_constant {
+    ($(#[$attribute:meta])* $visible:vis fn $($rest:tt)*) => {
+        $(#[$attribute])* $visible const fn $($rest)*
+    };
+}
+pub(crate) use real_constant as constant;
+
 /// So many short spins before a thread yields to others.
 pub(crate) const SPINS: u32 = 32;

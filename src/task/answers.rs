@@ -46,6 +46,8 @@ pub(crate) enum Request {
     Busy,
     /// Recorded.
     Accepted(Recorded),
+    /// Only counted: the task is a member of the group that asks, and was asked before.
+    Counted,
 }
 
 /// How a request was recorded.

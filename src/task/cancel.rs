@@ -15,6 +15,8 @@
 //! Where several tasks are awaited as one the walk branches, and goes on from each that has not
 //! ended; no lock is held then, but while it begins, and while it ends without anybody's having
 //! taken the request, so that the one that awaits them cannot slip away: then that one takes it.
+//!
+//! A group's requests may meet: see `members`.
 //! Models: `loom-tests/cancel.rs`, `loom-tests/several.rs`.
 
 use std::collections::BTreeSet;
@@ -23,6 +25,7 @@ use crate::error::Message;
 use crate::sys::{Arc, Patience, thread};
 use crate::task::answers::{Recorded, Request, Wake};
 use crate::task::current;
+use crate::task::members::Members;
 use crate::task::notes::{Key, Note};
 use crate::task::raw::TaskRef;
 use crate::task::several::Several;
@@ -30,27 +33,22 @@ use crate::task::several::Several;
 /// Asks `task` to end. False: it is done already, and nothing changes (CAN-01).
 pub(crate) fn request(task: &TaskRef, message: Option<Message>) -> bool {
     current::with(|current| current.asks(task));
-    Walk { message, members: None }.start(task)
+    request_but(task, message, None)
 }
 
-/// As [`request`], for a group, which asks its members, by their numbers, itself: if the request
-/// meets one of them, it adds to that one's count and goes no further. Else a member that awaits
-/// another one, or that the parent awaits, could be asked again while it cleans up.
+/// As [`request`], for a group that asks its members itself.
 pub(crate) fn request_but(
     task: &TaskRef,
     message: Option<Message>,
-    members: Option<&[u64]>,
+    members: Option<&Members>,
 ) -> bool {
     let walk = Walk { message, members };
-    match walk.is_member(task) {
-        true => task.header().state.count_one(),
-        false => walk.start(task),
+    match walk.ask(task) {
+        Met::Refused => return false,
+        Met::Here => {}
+        Met::Further => walk.go_from(task.clone()),
     }
-}
-
-/// As [`request_but`], of a member: the request that the group itself makes of it.
-pub(crate) fn request_member(task: &TaskRef, members: &[u64]) -> bool {
-    Walk { message: None, members: Some(members) }.start(task)
+    true
 }
 
 /// As [`request_but`], of several tasks that `waiter` awaits as one. False: they have all ended.
@@ -58,7 +56,7 @@ pub(super) fn request_several(
     several: Arc<Several>,
     waiter: &TaskRef,
     message: Option<Message>,
-    members: Option<&[u64]>,
+    members: Option<&Members>,
 ) -> bool {
     let met = BTreeSet::from([waiter.address()]);
     Walk { message, members }.branch_out(Branch::new(several, None, met))
@@ -78,22 +76,18 @@ pub(super) enum Offered {
 pub(super) enum Onward {
     Nowhere,
     From(TaskRef),
+    /// From a member that was asked already.
+    Counted(TaskRef),
     Several(Arc<Several>, bool),
 }
 
 /// Offers a group's request to what its parent awaits. The parent's short lock is held.
-pub(super) fn offer(parent: &TaskRef, members: &[u64]) -> Offered {
-    if !parent.header().state.is_idle_with_note() {
+pub(super) fn offer(parent: &TaskRef, members: &Members) -> Offered {
+    if !parent.header().state.is_idle_with_note(false) {
         return Offered::Refused;
     }
     let walk = Walk { message: None, members: Some(members) };
     let next = match parent.header().published() {
-        Note::One(next, _) if walk.is_member(&next) => {
-            return match next.header().state.count_one() {
-                true => Offered::Passed(Onward::Nowhere),
-                false => Offered::Refused,
-            };
-        }
         Note::One(next, _) => next,
         Note::Several(several, _) => {
             return several.begin_request().map_or(Offered::Refused, |before| {
@@ -104,7 +98,7 @@ pub(super) fn offer(parent: &TaskRef, members: &[u64]) -> Offered {
     };
     let mut patience = Patience::new();
     loop {
-        match next.header().state.request(false) {
+        match walk.request(&next) {
             Request::Refused => return Offered::Refused,
             Request::Accepted(recorded) if recorded.follow => {
                 return Offered::Passed(Onward::From(next));
@@ -113,6 +107,7 @@ pub(super) fn offer(parent: &TaskRef, members: &[u64]) -> Offered {
                 write_down(&next, recorded, None);
                 return Offered::Passed(Onward::Nowhere);
             }
+            Request::Counted => return Offered::Passed(Onward::Counted(next)),
             // As in `Walk::go_on`.
             Request::Busy if parent.address() < next.address() => patience.wait(),
             Request::Busy => return Offered::Busy,
@@ -122,12 +117,16 @@ pub(super) fn offer(parent: &TaskRef, members: &[u64]) -> Offered {
 
 /// Goes on with a group's request, the parent's lock being free. False: all that the parent awaits
 /// have ended, it must take the request itself.
-pub(super) fn go_on(onward: Onward, parent: &TaskRef, members: &[u64]) -> bool {
+pub(super) fn go_on(onward: Onward, parent: &TaskRef, members: &Members) -> bool {
     let walk = Walk { message: None, members: Some(members) };
     match onward {
         Onward::Nowhere => true,
         Onward::From(task) => {
             walk.go_from(task);
+            true
+        }
+        Onward::Counted(task) => {
+            count_beyond(task);
             true
         }
         Onward::Several(several, before) => {
@@ -145,7 +144,7 @@ pub(crate) fn forward(at: TaskRef, message: Option<Message>) {
 /// A request on its way.
 struct Walk<'a> {
     message: Option<Message>,
-    members: Option<&'a [u64]>,
+    members: Option<&'a Members>,
 }
 
 /// Where the way parts.
@@ -221,24 +220,20 @@ enum Met {
 }
 
 impl Walk<'_> {
-    fn is_member(&self, task: &TaskRef) -> bool {
-        self.members.is_some_and(|members| members.binary_search(&task.header().id()).is_ok())
-    }
-
-    fn start(&self, task: &TaskRef) -> bool {
-        match self.ask(task) {
-            Met::Refused => return false,
-            Met::Here => {}
-            Met::Further => self.go_from(task.clone()),
+    /// One step of the request, of one task.
+    fn request(&self, task: &TaskRef) -> Request {
+        let ask = || task.header().state.request(self.message.is_some());
+        match self.members {
+            Some(members) => members.request(task, ask),
+            None => ask(),
         }
-        true
     }
 
     /// Makes the request of one task. No lock is held.
     fn ask(&self, task: &TaskRef) -> Met {
         let mut patience = Patience::new();
         loop {
-            match task.header().state.request(self.message.is_some()) {
+            match self.request(task) {
                 Request::Refused => return Met::Refused,
                 Request::Busy => patience.wait(),
                 Request::Accepted(recorded) if recorded.follow => return Met::Further,
@@ -246,16 +241,11 @@ impl Walk<'_> {
                     write_down(task, recorded, self.message.clone());
                     return Met::Here;
                 }
+                Request::Counted => {
+                    count_beyond(task.clone());
+                    return Met::Here;
+                }
             }
-        }
-    }
-
-    /// As [`ask`](Walk::ask), where the task may be a member.
-    fn ask_but(&self, task: &TaskRef) -> Met {
-        match self.is_member(task) {
-            true if task.header().state.count_one() => Met::Here,
-            true => Met::Refused,
-            false => self.ask(task),
         }
     }
 
@@ -271,7 +261,7 @@ impl Walk<'_> {
         loop {
             let branch = branches.last_mut().expect("the first one leaves only below");
             if let Some(task) = branch.next() {
-                let met = self.ask_but(&task);
+                let met = self.ask(&task);
                 branch.accepted |= !matches!(met, Met::Refused);
                 if let Met::Further = met {
                     let met = branch.met.clone();
@@ -308,14 +298,7 @@ impl Walk<'_> {
                     return None;
                 }
             };
-            if self.is_member(&next) {
-                match next.header().state.count_one() {
-                    true => at.header().state.unlock_passed(),
-                    false => take_itself(&at, self.message.clone()),
-                }
-                return None;
-            }
-            match next.header().state.request(self.message.is_some()) {
+            match self.request(&next) {
                 Request::Refused => {
                     take_itself(&at, self.message.clone());
                     return None;
@@ -330,6 +313,11 @@ impl Walk<'_> {
                 }
                 // In a ring, walks may want each other's locks. Who goes up waits, who goes down
                 // lets go: so they never wait for each other, and never dodge each other for ever.
+                Request::Counted => {
+                    at.header().state.unlock_passed();
+                    count_beyond(next);
+                    return None;
+                }
                 Request::Busy if at.address() < next.address() => patience.wait(),
                 Request::Busy => {
                     if !try_again_later(&at, self.message.clone()) {
@@ -339,6 +327,42 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// A request counts in a member that was asked already: so it does wherever the first one went on
+/// to, as long as it is on its way.
+fn count_beyond(task: TaskRef) {
+    let mut reached = vec![(task, BTreeSet::new())];
+    while let Some((task, mut met)) = reached.pop() {
+        met.insert(task.address());
+        let mut count = |next: &TaskRef, met| {
+            let counts = !BTreeSet::contains(&met, &next.address());
+            if counts && next.header().state.count_one() {
+                reached.push((next.clone(), met));
+            }
+        };
+        match passed_through(&task) {
+            Note::One(next, _) => count(&next, met),
+            Note::Several(several, _) => {
+                several.tasks().iter().for_each(|next| count(next, met.clone()));
+            }
+            Note::None | Note::Blank => {}
+        }
+    }
+}
+
+/// What a sleeping task awaits, if a request went there.
+fn passed_through(task: &TaskRef) -> Note {
+    let header = task.header();
+    if !header.state.lock_unless_done() {
+        return Note::None;
+    }
+    let note = match header.state.is_idle_with_note(true) {
+        true => header.published(),
+        false => Note::None,
+    };
+    header.state.unlock();
+    note
 }
 
 /// The request ends here: its message is stored, and the task is queued if it slept.

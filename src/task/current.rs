@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
-use std::task::{Poll, RawWakerVTable, Waker};
+use std::task::{Poll, Waker};
 
 use crate::error::{Cancelled, Error, Message, Result};
 use crate::sys::thread_local;
@@ -30,8 +30,8 @@ pub(crate) struct Current {
     scopes: RefCell<ManuallyDrop<Option<Scopes>>>,
     /// The scope whose future is being polled.
     scope: Cell<u32>,
-    /// The waker it is polled with; `None`: the task's own.
-    waker: Cell<Option<Identity>>,
+    /// The waker it is polled with.
+    waker: Through,
     /// The task woke itself: the end of the poll queues it, and its state word is not told.
     woken: Cell<bool>,
     /// The task asked itself to end.
@@ -41,14 +41,32 @@ pub(crate) struct Current {
     depth: u32,
 }
 
-/// Which waker it is; to be compared, never used.
-type Identity = (*const (), *const RawWakerVTable);
+/// Which waker a scope is polled with, to be compared, never used: the addresses of its data and
+/// its functions, zero for the task's own. In two cells, because what is written in parts and read
+/// as one is slow, and every poll of a scope comes here twice.
+#[derive(Default)]
+struct Through {
+    data: Cell<usize>,
+    functions: Cell<usize>,
+}
+
+impl Through {
+    fn get(&self) -> (usize, usize) {
+        (self.data.get(), self.functions.get())
+    }
+
+    fn set(&self, (data, functions): (usize, usize)) {
+        self.data.set(data);
+        self.functions.set(functions);
+    }
+}
 
 /// Where in the scopes a poll stands, and with which waker.
-pub(crate) type Place = (u32, Option<Identity>);
-
-fn identity(waker: &Waker) -> Identity {
-    (waker.data(), waker.vtable())
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    scope: u32,
+    data: usize,
+    functions: usize,
 }
 
 /// What a poll came to.
@@ -147,7 +165,7 @@ impl Current {
         let depth = with(|outer| outer.depth + 1).unwrap_or(0);
         let (scopes, scope) = (RefCell::new(ManuallyDrop::new(None)), Cell::new(ROOT));
         let [woken, asked, holds_jobs] = [const { Cell::new(false) }; 3];
-        Current { task, scopes, scope, waker: Cell::new(None), woken, asked, holds_jobs, depth }
+        Current { task, scopes, scope, waker: Through::default(), woken, asked, holds_jobs, depth }
     }
 
     /// # Safety
@@ -195,7 +213,7 @@ impl Current {
 
     /// The scopes, for a few steps without foreign code.
     pub(crate) fn scopes<R>(&self, change: impl FnOnce(&mut Scopes) -> R) -> R {
-        change(self.scopes.borrow_mut().get_or_insert_default())
+        change(Scopes::of(&mut self.scopes.borrow_mut()))
     }
 
     /// There is something to say of the scopes.
@@ -208,15 +226,24 @@ impl Current {
         self.scope.get()
     }
 
-    /// Goes into a scope, to poll it with that waker; gives what to come back to.
-    pub(crate) fn go_into(&self, scope: u32, waker: &Waker) -> Place {
-        let waker = (!self.is_own(waker)).then(|| identity(waker));
-        (self.scope.replace(scope), self.waker.replace(waker))
+    /// What tells this waker from others, in this task.
+    fn identity(&self, waker: &Waker) -> (usize, usize) {
+        match self.is_own(waker) {
+            true => (0, 0),
+            false => (waker.data().addr(), ptr::from_ref(waker.vtable()).addr()),
+        }
     }
 
-    pub(crate) fn come_back(&self, (scope, waker): Place) {
-        self.scope.set(scope);
-        self.waker.set(waker);
+    /// Goes into a scope, to poll it with that waker; gives what to come back to.
+    pub(crate) fn go_into(&self, scope: u32, waker: &Waker) -> Place {
+        let (data, functions) = self.waker.get();
+        self.waker.set(self.identity(waker));
+        Place { scope: self.scope.replace(scope), data, functions }
+    }
+
+    pub(crate) fn come_back(&self, place: Place) {
+        self.scope.set(place.scope);
+        self.waker.set((place.data, place.functions));
     }
 
     /// What cannot be dropped while the scopes are borrowed is dropped here.
@@ -310,7 +337,7 @@ impl Current {
         let (target, members, message) = self.scopes(|scopes| {
             (scopes.pass_to(scope), scopes.members(scope), scopes.message.clone())
         });
-        let members = members.as_ref().map(|members| members.as_slice());
+        let members = members.as_deref();
         let passed = match target {
             Note::One(task, _) => cancel::request_but(&task, message, members),
             Note::Several(several, _) => {
@@ -373,7 +400,7 @@ impl Current {
 
     /// The present scope awaits what `note` says.
     pub(crate) fn note(&self, note: Note, waker: &Waker) {
-        let reliable = (!self.is_own(waker)).then(|| identity(waker)) == self.waker.get();
+        let reliable = self.identity(waker) == self.waker.get();
         let scope = self.scope();
         let remains = self.scopes(|scopes| scopes.note(scope, note, reliable));
         self.dispose(remains);

@@ -19,8 +19,9 @@ use crate::error::Cancelled;
 use crate::sys::{Arc, Mutex, Patience};
 use crate::task::cancel::{self, Offered};
 use crate::task::current::{self, Current};
+use crate::task::members::Members;
 use crate::task::raw::TaskRef;
-use crate::task::scopes::{Fired, Members};
+use crate::task::scopes::Fired;
 use crate::task::unwind::{Inside, Scope, Sort};
 
 /// What makes the scope's own request, once.
@@ -46,7 +47,7 @@ impl Trigger {
     ///
     /// If the parent sleeps and awaits a task, the request goes on to that one at once, as any
     /// other does; else the scope's next poll delivers it.
-    pub(crate) fn fire(&self, members: &Members) -> Option<Waker> {
+    pub(crate) fn fire(&self, members: &Arc<Members>) -> Option<Waker> {
         let mut patience = Patience::new();
         loop {
             let mut state = self.0.lock();

@@ -3,16 +3,18 @@
 //! A task is one allocation (`raw`) with one state word (`state`). It is made with a right to poll
 //! it, a [`Runnable`], which goes to a queue through its home's [`Schedule`]; somebody runs it, and
 //! it either ends, sleeps until its waker (`waker`) makes a new right, or is queued again at once.
-//! While it is polled (`poll`), `current` knows it, `scopes` holds what stands inside it, and
-//! `notes` whom it awaits: one task, or `several` as one. A request to end comes in through
-//! `cancel` and is delivered by `unwind`, or to a group's scope by `grouped`.
-//! Handles (`handle`) wait for its end, and the first look at the error belongs to them. Its memory
-//! comes from its home (`memory`), where also all live tasks are found (`live`). Its context
-//! variables travel with it (`vars`). What goes wrong and nobody waits for is reported (`report`).
+//! While it is polled (`poll`), `current` knows it, `scopes` holds what stands inside it, `debts`
+//! who of them is owed a request, and `notes` whom it awaits: one task, or `several` as one. A
+//! request to end comes in through `cancel`, perhaps from a group of which the task is a child
+//! (`members`), and is delivered by `unwind`, or to a group's scope by `grouped`. Handles
+//! (`handle`) wait for its end, and the first look at the error belongs to them. Its memory comes
+//! from its home (`memory`), where also all live tasks are found (`live`). Its context variables
+//! travel with it (`vars`). What goes wrong and nobody waits for is reported (`report`).
 
 pub(crate) mod answers;
 pub(crate) mod cancel;
 pub(crate) mod current;
+mod debts;
 mod edges;
 mod freelist;
 pub(crate) mod grouped;
@@ -20,10 +22,12 @@ pub(crate) mod handle;
 pub(crate) mod hooks;
 pub(crate) mod jobs;
 pub(crate) mod live;
+pub(crate) mod members;
 pub(crate) mod memory;
 pub(crate) mod notes;
 pub(crate) mod poll;
 pub(crate) mod raw;
+pub(crate) mod reasons;
 pub(crate) mod report;
 pub(crate) mod scopes;
 pub(crate) mod several;

@@ -47,6 +47,12 @@ impl Runnable {
     }
 
     /// Queues a task that was made with [`First::Queued`].
+    /// The number of the task.
+    pub(crate) fn number(&self) -> u64 {
+        // SAFETY: the right to poll keeps the task alive.
+        unsafe { self.0.as_ref() }.id()
+    }
+
     pub(crate) fn queue(self) {
         self.queue_for(Why::Woken);
     }

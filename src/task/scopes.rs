@@ -20,58 +20,67 @@ use std::task::Waker;
 
 use crate::error::Message;
 use crate::sys::Arc;
+use crate::task::members::Members;
 use crate::task::notes::{Carried, Note, Packed, Remains};
 
 /// The task itself, around all its scopes.
 pub(crate) const ROOT: u32 = 0;
 
 /// Owed a request that was made of the task from outside.
-const OWED_TASK: u8 = 1 << 0;
+pub(super) const OWED_TASK: u8 = 1 << 0;
 /// Owed a request that a scope around it made.
-const OWED_SCOPE: u8 = 1 << 1;
+pub(super) const OWED_SCOPE: u8 = 1 << 1;
 /// A leaf below is owed, and nobody has taken yet.
-const BELOW: u8 = 1 << 2;
+pub(super) const BELOW: u8 = 1 << 2;
 /// Something inside wants this scope unwound.
-const UNWIND: u8 = 1 << 3;
+pub(super) const UNWIND: u8 = 1 << 3;
 /// It made a request of its own: one of the task's counted requests is its.
-const FIRED: u8 = 1 << 4;
+pub(super) const FIRED: u8 = 1 << 4;
 /// Its own request is owed below, or to itself.
-const OWING: u8 = 1 << 5;
+pub(super) const OWING: u8 = 1 << 5;
 /// Its own request came back and is to be owed again.
 pub(super) const RETURNED: u8 = 1 << 6;
 /// In use.
-const LIVE: u8 = 1 << 7;
+pub(super) const LIVE: u8 = 1 << 7;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Entry {
     pub(super) flags: u8,
-    parent: u32,
-    children: u32,
-    generation: u32,
+    pub(super) parent: u32,
+    pub(super) children: u32,
+    pub(super) generation: u32,
     /// What its latest poll left.
     pub(super) note: Note,
     /// What the poll before left, until the present one takes it up again.
     pub(super) before: Note,
     /// The waker it is polled with, if that is not the task's own.
-    waker: Option<Waker>,
-    /// A group's request concerns the tasks with these numbers, too, and was made of them already.
-    members: Option<Members>,
+    pub(super) waker: Option<Waker>,
+    /// A group's request is made of these, too.
+    pub(super) members: Option<Arc<Members>>,
 }
-
-/// The numbers of tasks, sorted.
-pub(crate) type Members = Arc<Vec<u64>>;
 
 /// A group made a request of its parent, from outside: it is counted already.
 #[derive(Debug)]
 pub(crate) struct Fired {
     pub(crate) place: (u32, u32),
-    pub(crate) members: Members,
+    pub(crate) members: Arc<Members>,
     /// It went on to what the task awaited, sleeping.
     pub(crate) passed: bool,
 }
 
 impl Entry {
-    fn has(&self, flags: u8) -> bool {
+    const NEW: Entry = Entry {
+        flags: 0,
+        parent: ROOT,
+        children: 0,
+        generation: 0,
+        note: Note::None,
+        before: Note::None,
+        waker: None,
+        members: None,
+    };
+
+    pub(super) fn has(&self, flags: u8) -> bool {
         self.flags & flags != 0
     }
 }
@@ -82,7 +91,7 @@ pub(crate) struct Tree {
     /// Entry `i` is scope `i + 1`.
     pub(super) entries: Vec<Entry>,
     free: Vec<u32>,
-    fired: u32,
+    pub(super) fired: u32,
     /// The root's children, between polls.
     under_root: u32,
     /// Which scope's request went through whose note: (holder, maker, maker's generation).
@@ -99,7 +108,7 @@ impl Tree {
 }
 
 /// The scopes of a task while it is polled.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Scopes {
     root: Entry,
     pub(super) tree: Option<Box<Tree>>,
@@ -110,6 +119,18 @@ pub(crate) struct Scopes {
 }
 
 impl Scopes {
+    const NEW: Scopes = Scopes { root: Entry::NEW, tree: None, message: None, absorbing: false };
+
+    /// The scopes of this poll, which are made if need be: as one constant, for what is written in
+    /// small pieces and read in large ones is slow.
+    #[inline]
+    pub(super) fn of(scopes: &mut Option<Scopes>) -> &mut Scopes {
+        if scopes.is_none() {
+            *scopes = const { Some(Scopes::NEW) };
+        }
+        scopes.as_mut().expect("made above")
+    }
+
     /// Begins a poll: takes over what the header kept. `passed`: a request went through the
     /// published note.
     ///
@@ -121,7 +142,7 @@ impl Scopes {
         tree: &mut Option<Box<Tree>>,
         passed: bool,
     ) {
-        let scopes = scopes.get_or_insert_default();
+        let scopes = Scopes::of(scopes);
         if note.is_some() {
             scopes.root.before = note.take();
         }
@@ -191,7 +212,7 @@ impl Scopes {
     pub(crate) fn enter(&mut self, parent: u32, fired: bool, undelivered: bool) -> (u32, u32) {
         let tree = self.tree.get_or_insert_default();
         let scope = tree.free.pop().unwrap_or_else(|| {
-            tree.entries.push(Entry::default());
+            tree.entries.push(Entry::NEW);
             tree.entries.len() as u32
         });
         let entry = &mut tree.entries[scope as usize - 1];
@@ -273,190 +294,6 @@ impl Scopes {
         elsewhere
     }
 
-    // ---- debts -----------------------------------------------------------------------------
-
-    pub(crate) fn is_leaf(&mut self, scope: u32) -> bool {
-        self.entry(scope).children == 0
-    }
-
-    /// Owes a request of `maker` to every leaf below it, or to itself if it is one. Gives the
-    /// wakers through which leaves must be told.
-    pub(crate) fn owe(&mut self, maker: u32) -> Vec<Waker> {
-        let mut wakers = Vec::new();
-        let debt = if maker == ROOT { OWED_TASK } else { OWED_SCOPE };
-        self.entry(maker).flags |= OWING;
-        if self.is_leaf(maker) {
-            self.entry(maker).flags |= debt;
-            return wakers;
-        }
-        for leaf in 1..=self.tree.as_ref().map_or(0, |tree| tree.entries.len()) as u32 {
-            let entry = self.entry(leaf);
-            if entry.has(LIVE) && entry.children == 0 && self.is_below(leaf, maker) {
-                let entry = self.entry(leaf);
-                entry.flags |= debt;
-                wakers.extend(entry.waker.take());
-                self.mark_below(leaf, maker);
-            }
-        }
-        wakers
-    }
-
-    fn is_below(&mut self, scope: u32, maker: u32) -> bool {
-        let mut at = scope;
-        while at != maker && at != ROOT {
-            at = self.entry(at).parent;
-        }
-        at == maker
-    }
-
-    fn mark_below(&mut self, leaf: u32, maker: u32) {
-        let mut at = leaf;
-        while at != maker {
-            at = self.entry(at).parent;
-            self.entry(at).flags |= BELOW;
-        }
-    }
-
-    /// Is it owed? A leaf then takes, or passes on; one that has scopes below it by now does not.
-    pub(crate) fn is_owed(&mut self, scope: u32) -> bool {
-        self.entry(scope).has(OWED_TASK | OWED_SCOPE)
-    }
-
-    /// What an owed leaf can pass the request on to.
-    pub(crate) fn pass_to(&mut self, scope: u32) -> Note {
-        self.entry(scope).before.awaited()
-    }
-
-    /// Whom the request that a leaf is owed was made of already, if it is one group's alone.
-    pub(crate) fn members(&mut self, leaf: u32) -> Option<Members> {
-        if self.entry(leaf).has(OWED_TASK) {
-            return None;
-        }
-        let (mut at, mut members, mut makers) = (leaf, None, 0);
-        while at != ROOT {
-            let entry = self.entry(at);
-            if entry.has(OWING) {
-                members = entry.members.clone();
-                makers += 1;
-            }
-            at = entry.parent;
-        }
-        members.filter(|_| makers == 1)
-    }
-
-    /// The request went on to what the note says.
-    pub(crate) fn passed_on(&mut self, scope: u32) {
-        let owed = self.entry(scope).flags;
-        let carried = Carried { task: owed & OWED_TASK != 0, scope: owed & OWED_SCOPE != 0 };
-        if carried.scope {
-            let mut at = scope;
-            while at != ROOT {
-                let entry = self.entry(at);
-                let (maker, parent) = ((at, entry.generation), entry.parent);
-                if entry.has(OWING)
-                    && let Some(tree) = &mut self.tree
-                {
-                    tree.passed.push((scope, maker.0, maker.1));
-                }
-                at = parent;
-            }
-        }
-        self.entry(scope).before.carry(carried);
-        self.taken(scope);
-    }
-
-    /// Somebody took, here: all scopes around have been served.
-    pub(crate) fn taken(&mut self, scope: u32) {
-        self.entry(scope).flags &= !(OWED_TASK | OWED_SCOPE | BELOW | OWING | RETURNED);
-        let mut at = scope;
-        while at != ROOT {
-            at = self.entry(at).parent;
-            self.entry(at).flags &= !(BELOW | OWING);
-        }
-    }
-
-    /// What is inside the scope has been unwound: nothing of what it passed on comes back.
-    pub(crate) fn absorb(&mut self, scope: u32) -> Remains {
-        self.taken(scope);
-        self.forget_passed(scope);
-        let entry = self.entry(scope);
-        let notes = [std::mem::take(&mut entry.note), std::mem::take(&mut entry.before)];
-        Remains { notes, ..Remains::default() }
-    }
-
-    /// The scope makes a request of its own.
-    pub(crate) fn fire(&mut self, scope: u32) {
-        self.entry(scope).flags |= FIRED;
-        if let Some(tree) = &mut self.tree {
-            tree.fired += 1;
-        }
-    }
-
-    /// A group has made a request from outside: it has gone on, or is to be owed in the scope's
-    /// next poll.
-    pub(crate) fn fire_from_outside(&mut self, fired: Fired) {
-        let (scope, generation) = fired.place;
-        let Some(entry) = self.live(scope, generation) else { return };
-        entry.flags |= FIRED;
-        entry.members = Some(fired.members);
-        let Some(tree) = &mut self.tree else { return };
-        tree.fired += 1;
-        // What went on did so while the task slept: its note is still where it was.
-        match tree.single_noted_leaf().filter(|_| fired.passed) {
-            Some(leaf) => {
-                tree.passed.push((leaf, scope, generation));
-                let carried = Carried { task: false, scope: true };
-                self.entry(leaf).note.carry(carried);
-            }
-            None => self.entry(scope).flags |= RETURNED,
-        }
-    }
-
-    /// A group's request found nobody to take it.
-    pub(crate) fn return_from_outside(&mut self, (scope, generation): (u32, u32)) {
-        if let Some(entry) = self.live(scope, generation) {
-            entry.flags |= RETURNED;
-        }
-    }
-
-    pub(crate) fn has_fired(&mut self, scope: u32) -> bool {
-        self.entry(scope).has(FIRED)
-    }
-
-    /// Did the scope's own request come back? Then it is to be owed again.
-    pub(crate) fn take_returned(&mut self, scope: u32) -> bool {
-        let entry = self.entry(scope);
-        let returned = entry.has(RETURNED);
-        entry.flags &= !RETURNED;
-        returned
-    }
-
-    /// The scope's own request has not been delivered yet.
-    pub(crate) fn is_undelivered(&mut self, scope: u32) -> bool {
-        self.entry(scope).has(OWING | RETURNED)
-    }
-
-    pub(crate) fn has_returned(&mut self, scope: u32) -> bool {
-        self.entry(scope).has(RETURNED)
-    }
-
-    pub(crate) fn is_owed_below(&mut self, scope: u32) -> bool {
-        self.entry(scope).has(BELOW)
-    }
-
-    /// Something inside `scope` wants it unwound, whatever its poll returns.
-    pub(crate) fn unwind(&mut self, scope: u32, message: Option<Message>) {
-        self.entry(scope).flags |= UNWIND;
-        self.message = message;
-    }
-
-    pub(crate) fn take_unwind(&mut self, scope: u32) -> bool {
-        let entry = self.entry(scope);
-        let unwind = entry.has(UNWIND);
-        entry.flags &= !UNWIND;
-        unwind
-    }
-
     // ---- wakers ----------------------------------------------------------------------------
 
     /// Must the scope's own waker be kept anew? `None` stands for the task's waker.
@@ -475,7 +312,7 @@ impl Scopes {
 
 impl Tree {
     /// The one leaf, if there is exactly one and it has a note.
-    fn single_noted_leaf(&self) -> Option<u32> {
+    pub(super) fn single_noted_leaf(&self) -> Option<u32> {
         let is_leaf = |entry: &&Entry| entry.has(LIVE) && entry.children == 0;
         let leaves = (1..).zip(&self.entries);
         let mut leaves = leaves.filter(|(_, entry)| is_leaf(entry));

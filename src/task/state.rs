@@ -444,9 +444,10 @@ impl State {
 
     // ---- looks -----------------------------------------------------------------------------
 
-    /// Does it sleep, with a note that others can find?
-    pub(crate) fn is_idle_with_note(&self) -> bool {
-        self.load() & (SCHEDULED | RUNNING | DONE | NOTE) == NOTE
+    /// Does it sleep, with a note that others can find? `passed`: which a request went through.
+    pub(crate) fn is_idle_with_note(&self, passed: bool) -> bool {
+        let wanted = if passed { NOTE | PASSED } else { NOTE };
+        self.load() & (SCHEDULED | RUNNING | DONE | wanted) == wanted
     }
 
     pub(crate) fn is_done(&self) -> bool {

@@ -2,10 +2,13 @@
 """Run scenario programs (one JSON object a line) on CPython's asyncio under a virtual clock and print their traces.
 
 Usage: oracle.py < programs.jsonl > traces.jsonl      (needs CPython 3.13)
-The language is described in SCENARIOS.md beside this file. Times are integer microseconds.
+The language is described in SCENARIOS.md beside this file. Times are integer microseconds. The trace of a program that
+ends in a deadlock goes up to there: what its tasks say when they are then torn down is left out.
 """
 import asyncio
+import collections
 import json
+import random
 import selectors
 import sys
 
@@ -20,22 +23,41 @@ class VSelector(selectors.SelectSelector):
 
     def select(self, timeout=None):
         self.turns += 1
-        if timeout is None:
-            raise Deadlock("deadlock")
-        if self.turns > 50_000:
-            raise Deadlock("runaway")
+        if timeout is None or self.turns > 50_000:
+            self.loop.stuck()
+            raise Deadlock("deadlock" if timeout is None else "runaway")
         if timeout > 0:
             self.loop.vt += timeout
         return []
 
 
+class AnyOrder(collections.deque):
+    """The callbacks that are ready. Within one instant the next one is drawn, at all others they keep their order."""
+
+    def __init__(self, loop, instant, seed):
+        super().__init__()
+        self.loop, self.instant, self.random = loop, instant, random.Random(seed)
+
+    def popleft(self):
+        if int(self.loop.vt) != self.instant:
+            return super().popleft()
+        place = self.random.randrange(len(self))
+        self.rotate(-place)
+        drawn = super().popleft()
+        self.rotate(place)
+        return drawn
+
+
 class VLoop(asyncio.SelectorEventLoop):
-    def __init__(self):
+    def __init__(self, stuck, order=None):
         self.vt = 0.0
+        self.stuck = stuck
         sel = VSelector()
         super().__init__(sel)
         sel.loop = self
         self._clock_resolution = 0.5
+        if order is not None:
+            self._ready = AnyOrder(self, *order)
 
     def time(self):
         return self.vt
@@ -222,22 +244,29 @@ class Program:
         else:
             raise ValueError(k)
 
-    def run(self):
+    def run(self, order=None):
+        """Runs the program; `order`: an instant, and the seed of the order of what is ready within it."""
         async def root():
             self.make("main", self.prog["main"], asyncio.create_task)
             while left := [t for t in self.tasks.values() if not t.done()]:
                 await asyncio.wait(left)
 
+        told = []
+
+        def stuck():
+            told.append(len(self.trace))
+
         outcome = "ok"
         try:
-            with asyncio.Runner(loop_factory=VLoop) as r:
+            with asyncio.Runner(loop_factory=lambda: VLoop(stuck, order)) as r:
                 r.get_loop().set_exception_handler(lambda *_: None)
                 r.run(root())
         except Deadlock as e:
             outcome = str(e)
         except RecursionError:
             outcome = "recursion"
-        return {"id": self.prog.get("id"), "outcome": outcome, "trace": self.trace}
+        trace = self.trace[: told[0]] if told else self.trace
+        return {"id": self.prog.get("id"), "outcome": outcome, "trace": trace}
 
 
 class Frame:
