@@ -74,6 +74,9 @@ mod wait_list;
 mod task;
 
 mod blocking;
+#[cfg(all(loom, not(test)))]
+#[path = "model/mod.rs"]
+mod modelled;
 mod reactor;
 mod scheduler;
 mod signal;
@@ -92,6 +95,7 @@ pub mod inspect;
 
 pub use crate::context::{AlreadyEntered, Context, ContextVar};
 pub use crate::error::{Cancelled, Elapsed, Error, Outcome, Result};
+pub use crate::runtime::model;
 pub use crate::runtime::sim;
 pub use crate::runtime::{
     BuildError, Builder, CallHandle, Handle, Interrupted, Runtime, TaskBuilder, TryCurrentError,

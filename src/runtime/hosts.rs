@@ -19,7 +19,7 @@ use crate::task::handle::Task;
 fn world() -> Arc<Simulation> {
     Handle::with_current(|handle| match &*handle.0 {
         Which::Sim(world) => world.clone(),
-        Which::Threads(_) => panic!("this is no simulation: hosts and links are the world's own"),
+        _ => panic!("this is no simulation: hosts and links are the world's own"),
     })
 }
 

@@ -12,6 +12,7 @@ mod engine;
 mod handle;
 mod hosts;
 mod interrupt;
+pub mod model;
 mod report;
 mod run;
 pub mod sim;

@@ -14,7 +14,7 @@ use crate::runtime::hosts::{check_latency, check_loss};
 use crate::runtime::report::debug_by_environment;
 use crate::runtime::unpolled::Unpolled;
 use crate::simulated::{Halt, Limits, Strike, Weather, World, report};
-use crate::sys::Arc;
+use crate::sys::{Arc, assert_real};
 use crate::task::current;
 use crate::task::handle::Task;
 use crate::task::memory::{Home, HomeHandle, Kind};
@@ -221,6 +221,7 @@ impl Builder {
     where
         F: Future<Output: Outcome<Value = T>>,
     {
+        assert_real();
         assert!(!current::is_polling(), "a task cannot run a simulation: use a plain thread");
         let clock = VirtualClock::enter();
         let limits = Limits { turns: self.turns, until: Instant::now() + self.time };

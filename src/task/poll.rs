@@ -47,6 +47,13 @@ impl Runnable {
         Runnable(raw.cast())
     }
 
+    /// The task that it is about.
+    #[cfg(all(loom, not(test)))]
+    pub(crate) fn task(&self) -> TaskRef {
+        // SAFETY: as in `run`.
+        unsafe { TaskRef::from_header(self.0) }
+    }
+
     /// Queues a task that was made with [`First::Queued`].
     pub(crate) fn queue(self) {
         self.queue_for(Why::Woken);
