@@ -359,6 +359,15 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Adds where the last panic was, if that was it.
+    #[cfg(all(loom, not(test)))]
+    fn at(self, place: Option<String>) -> Self {
+        match place.filter(|_| self.cause.contains("panicked: ")) {
+            Some(place) => Failure { cause: format!("{}\nat {place}", self.cause), ..self },
+            None => self,
+        }
+    }
+
     /// Returns what went wrong, in words: an error, a panic, or who waits for whom.
     pub fn cause(&self) -> &str {
         &self.cause
@@ -374,7 +383,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}\nthis happened in {}", self.cause, self.run)?;
         if !self.story.is_empty() {
-            write!(f, ":\n{}", self.story)?;
+            write!(f, ":\n{}", self.story.trim_end())?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use crate::modelled::{Limits, Order, Stage, Story, goes_on};
 use crate::runtime::Handle;
 use crate::runtime::calls::Calls;
 use crate::runtime::handle::Which;
+use crate::runtime::hush::Hush;
 use crate::runtime::model::{Builder, Explored, Failure};
 use crate::runtime::unpolled::Unpolled;
 use crate::scheduler::Pass;
@@ -73,13 +74,16 @@ where
     M: Fn() -> F + Send + Sync + 'static,
     F: Future<Output: Outcome<Value: Send + 'static>> + Send + 'static,
 {
+    let hush = Hush::begin();
     let search = Arc::new(Search::new(builder, location, program));
     let most = builder.preemptions;
     let bounds = (0..=most.unwrap_or(2)).map(Some).chain(most.is_none().then_some(None));
     for bound in bounds {
         for order in [Order::Oldest, Order::Newest] {
-            if let Some(explored) = search.explore(bound, order)? {
-                return Ok(explored);
+            match search.explore(bound, order) {
+                Ok(None) => {}
+                Ok(Some(explored)) => return Ok(explored),
+                Err(failure) => return Err(failure.at(hush.place())),
             }
         }
     }

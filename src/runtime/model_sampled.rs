@@ -24,15 +24,15 @@ where
     F: Future<Output: Outcome>,
 {
     let simulation = simulation::Builder::new().turn_limit(builder.steps);
-    let (began, seeds) = (Instant::now(), builder.runs.unwrap_or(SEEDS));
-    for seed in 0..seeds {
-        if builder.duration.is_some_and(|most| began.elapsed() >= most) {
-            return Ok(Explored { runs: seed, complete: false });
-        }
-        if let Err(error) = simulation.run_with(seed, None, program(), location) {
-            let run = format!("seed {seed} of the simulation");
-            return Err(Failure { cause: error.to_string(), run, story: String::new() });
+    let began = Instant::now();
+    let in_time = |_: &u64| builder.duration.is_none_or(|most| began.elapsed() < most);
+    let seeds = 0..builder.runs.unwrap_or(SEEDS);
+    match simulation.search_from(seeds.take_while(in_time), program, location) {
+        Ok(runs) => Ok(Explored { runs, complete: false }),
+        Err(failure) => {
+            let run = format!("the simulation with seed {}", failure.seed());
+            let story = failure.story().to_owned();
+            Err(Failure { cause: failure.cause(), run, story })
         }
     }
-    Ok(Explored { runs: seeds, complete: false })
 }

@@ -48,7 +48,6 @@ impl Runnable {
     }
 
     /// The task that it is about.
-    #[cfg(all(loom, not(test)))]
     pub(crate) fn task(&self) -> TaskRef {
         // SAFETY: as in `run`.
         unsafe { TaskRef::from_header(self.0) }
