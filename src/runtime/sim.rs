@@ -90,7 +90,8 @@
 //! [`net`] is in the test's hands: how long packets take and how many are lost, between all hosts
 //! or [two](Net::link); [`partition`](Net::partition), [`heal`](Net::heal),
 //! [`isolate`](Net::isolate); [`refuse`](Net::refuse), [`reset`](Net::reset); and a host can
-//! [`crash`](Host::crash). Connections bear it as the systems' do: what is lost is sent again,
+//! [`crash`](Host::crash), or [stand still](Host::pause) for a while; the clock can
+//! [`jump`]. Connections bear it as the systems' do: what is lost is sent again,
 //! later and later; a program that only waits to read learns nothing of a cut; so whoever forgot
 //! a timeout finds out here.
 //!
@@ -149,7 +150,7 @@
 //! own, and takes no virtual time. What asks for the time as soon as it is made, such as
 //! [`sleep`](crate::sleep), is to be made inside the simulation.
 
-pub use crate::runtime::hosts::{Host, Link, Net, host, host_at, net, random};
+pub use crate::runtime::hosts::{Host, Link, Net, host, host_at, jump, net, random};
 pub use crate::runtime::search::{Failure, NoSchedule, Schedule, check, replay, search, seeds};
 pub use crate::runtime::simulation::{Builder, LimitReached, run};
 pub use crate::runtime::sweep::{Broken, Swept, TimeoutWhenSwept};

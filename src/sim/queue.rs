@@ -49,6 +49,9 @@ pub(super) struct Queue {
     entries: VecDeque<Entry>,
     /// Tasks that are held up until nothing else can run.
     held: VecDeque<Entry>,
+    /// Hosts that stand still, and until when; and what would be ready there.
+    paused: Vec<(usize, Instant)>,
+    asleep: VecDeque<Entry>,
     chooser: Chooser,
     closures: u64,
 }
@@ -56,7 +59,8 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) fn new(course: Course) -> Self {
         let chooser = Chooser::new(course);
-        Queue { entries: VecDeque::new(), held: VecDeque::new(), chooser, closures: 0 }
+        let [entries, held, asleep] = [const { VecDeque::new() }; 3];
+        Queue { entries, held, paused: Vec::new(), asleep, chooser, closures: 0 }
     }
 
     /// Is it asyncio's order?
@@ -65,11 +69,51 @@ impl Queue {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.held.is_empty()
+        self.entries.is_empty() && self.held.is_empty() && self.asleep.is_empty()
     }
 
     pub(super) fn put(&mut self, host: usize, what: What) {
-        self.entries.push_back(Entry { host, what });
+        let entry = Entry { host, what };
+        match self.is_asleep(&entry) {
+            true => self.asleep.push_back(entry),
+            false => self.entries.push_back(entry),
+        }
+    }
+
+    /// Callbacks are the world's own.
+    fn is_asleep(&self, entry: &Entry) -> bool {
+        let is_there = |(host, _): &(usize, Instant)| *host == entry.host;
+        !entry.what.keeps_order() && self.paused.iter().any(is_there)
+    }
+
+    /// Has a host stand still until that moment, or later if it does so already.
+    pub(super) fn pause(&mut self, host: usize, until: Instant) {
+        match self.paused.iter_mut().find(|(paused, _)| *paused == host) {
+            Some((_, before)) => *before = until.max(*before),
+            None => self.paused.push((host, until)),
+        }
+        self.sort();
+    }
+
+    /// The next moment at which a host goes on.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.paused.iter().map(|(_, until)| *until).min()
+    }
+
+    /// It is that late: some hosts go on.
+    pub(super) fn pass(&mut self, now: Instant) {
+        if self.next().is_some_and(|next| next <= now) {
+            self.paused.retain(|(_, until)| *until > now);
+            self.sort();
+        }
+    }
+
+    /// Puts what is ready where it belongs.
+    fn sort(&mut self) {
+        let mut all = std::mem::take(&mut self.entries);
+        all.append(&mut self.held);
+        all.append(&mut self.asleep);
+        (self.asleep, self.entries) = all.into_iter().partition(|entry| self.is_asleep(entry));
     }
 
     pub(super) fn submit(&mut self, host: usize, closure: Job) -> ClosureId {
@@ -82,8 +126,12 @@ impl Queue {
     /// Takes a closure back that has not begun to run.
     pub(super) fn withdraw(&mut self, closure: ClosureId) -> Option<Job> {
         let is_it = |entry: &Entry| matches!(entry.what, What::Closure(id, _) if id == closure);
-        let place = self.entries.iter().position(is_it)?;
-        match self.entries.remove(place)?.what {
+        let place = |entries: &VecDeque<Entry>| entries.iter().position(is_it);
+        let entry = match place(&self.entries) {
+            Some(place) => self.entries.remove(place),
+            None => place(&self.asleep).and_then(|place| self.asleep.remove(place)),
+        };
+        match entry?.what {
             What::Closure(_, job) => Some(job),
             _ => None,
         }
@@ -91,9 +139,10 @@ impl Queue {
 
     /// Takes what is ready on that host, but for callbacks.
     pub(super) fn take_all_of(&mut self, host: usize) -> VecDeque<Entry> {
-        let mut entries = std::mem::take(&mut self.entries);
-        entries.append(&mut self.held);
+        self.paused.retain(|(paused, _)| *paused != host);
+        self.sort();
         let of_host = |entry: &Entry| entry.host == host && !entry.what.keeps_order();
+        let entries = std::mem::take(&mut self.entries);
         let (gone, rest) = entries.into_iter().partition(of_host);
         self.entries = rest;
         gone

@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::Waker;
+use std::time::Duration;
 
 use super::course::Course;
 use super::dice::Dice;
@@ -227,12 +228,24 @@ impl World {
     /// Time has passed. What is due on the network arrives. A timer's waker stands in the queue
     /// like any callback, and the task that it wakes goes behind it: two turns, as in asyncio.
     fn fire(&self) {
+        self.queue.lock().pass(Instant::now());
         self.network.pass(Instant::now());
         let due = self.due();
         let mut queue = self.queue.lock();
         for waker in due {
             queue.put(0, What::Job(Box::new(move || waker.wake())));
         }
+    }
+
+    /// Time is later than it was, all at once.
+    pub(crate) fn jump(&self, by: Duration) {
+        VirtualClock::jump(by);
+        self.fire();
+    }
+
+    /// A host stands still for so long.
+    pub(crate) fn pause(&self, host: usize, time: Duration) {
+        self.queue.lock().pause(host, Instant::now() + time);
     }
 
     /// A timer was set to a moment that had passed: what it wakes goes behind what is ready.
@@ -251,7 +264,9 @@ impl World {
     fn turn(&self, clock: &VirtualClock) -> Result<bool, Halt> {
         let entry = self.queue.lock().take();
         let Some(Entry { host, what }) = entry else {
-            let next = self.timers.next().into_iter().chain(self.network.next()).min();
+            let goes_on = self.queue.lock().next();
+            let next = self.timers.next().into_iter().chain(self.network.next()).chain(goes_on);
+            let next = next.min();
             clock.advance_to(next.ok_or(Halt::Stuck)?);
             self.fire();
             return Ok(true);
@@ -308,6 +323,7 @@ impl World {
 
     /// Ends what is left without asking, callbacks included; sockets fail from now on.
     pub(crate) fn kill(&self, tasks: Vec<TaskRef>) {
+        self.queue.lock().pass(Instant::NEVER);
         for task in &tasks {
             task.kill();
         }
