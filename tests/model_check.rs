@@ -396,3 +396,28 @@ fn a_search_can_be_cut_short() {
     assert!(!explored.is_complete());
     assert_eq!(explored.runs(), 5);
 }
+
+#[test]
+fn eager_timers_race_with_what_they_are_for() {
+    let seen = Arc::new([const { std::sync::atomic::AtomicU32::new(0) }; 2]);
+    let told = seen.clone();
+    let program = move || {
+        let told = told.clone();
+        async move {
+            let task = spawn(async {
+                yield_now().await;
+                Ok(7)
+            });
+            let ended = timeout(Duration::from_secs(1), task).await;
+            assert!(matches!(&ended, Ok(7)) || ended.as_ref().is_err_and(Error::is_timeout));
+            let place = usize::from(ended.is_err());
+            told[place].fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok(())
+        }
+    };
+    let counts = || seen.each_ref().map(|count| count.load(std::sync::atomic::Ordering::Relaxed));
+    Builder::new().run(program.clone());
+    assert_eq!(counts()[1], 0, "time passes only when nothing else can");
+    Builder::new().eager_timers(true).run(program);
+    assert_eq!(counts()[1] > 0, model::is_exhaustive());
+}

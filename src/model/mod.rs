@@ -7,7 +7,7 @@
 //! the newest. Loom decides which worker goes on at each gate (`sys/checked.rs`).
 //!
 //! A worker with nothing to do waits. The last one to wait lets time pass, to the next timer; if
-//! there is none, nothing can ever happen again. When the main task has ended, what is left is
+//! there is none, nothing can ever happen again. If timers are eager, the first one does. When the main task has ended, what is left is
 //! cancelled, and cleans up in the same way.
 //!
 //! What happened is written down (`story`), so that a run that fails can be told.
@@ -46,11 +46,14 @@ pub(crate) enum Order {
     Newest,
 }
 
-/// How far a run may go.
+/// What a run may do.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// So many gates.
+pub(crate) struct Rules {
+    pub(crate) order: Order,
+    /// So many gates it may pass.
     pub(crate) steps: u64,
+    /// Time may pass while somebody works.
+    pub(crate) eager_timers: bool,
 }
 
 enum What {
@@ -129,18 +132,12 @@ pub(crate) struct Stage {
     board: Arc<Board>,
     home: HomeHandle,
     timers: Timers,
-    order: Order,
-    limits: Limits,
+    rules: Rules,
     closed: AtomicBool,
 }
 
 impl Stage {
-    pub(crate) fn new(
-        order: Order,
-        limits: Limits,
-        story: Arc<Story>,
-        settings: Arc<Settings>,
-    ) -> Self {
+    pub(crate) fn new(rules: Rules, story: Arc<Story>, settings: Arc<Settings>) -> Self {
         let (ready, phase) = (VecDeque::new(), Phase::Running);
         let inside = Mutex::new(Inside { ready, busy: 0, waiting: 0, phase });
         let board = Arc::new(Board { inside, changed: Condvar::new(), story, settings });
@@ -148,8 +145,7 @@ impl Stage {
             home: Home::new_small(Box::new(Wire(board.clone())), Kind::Shared, CHUNK),
             board,
             timers: Timers::exact(),
-            order,
-            limits,
+            rules,
             closed: AtomicBool::new(false),
         }
     }
@@ -198,27 +194,32 @@ impl Stage {
             if inside.phase == Phase::Over {
                 return;
             }
-            if let Some(what) = inside.take(self.order) {
+            if let Some(what) = inside.take(self.rules.order) {
                 inside.busy += 1;
                 drop(inside);
                 self.run(what, main);
                 inside = self.board.inside.lock();
                 inside.busy -= 1;
-            } else if inside.busy > 0 {
+            } else if inside.busy > 0 && !self.may_pass_time() {
                 inside.waiting += 1;
                 inside = self.board.changed.wait(inside);
                 inside.waiting -= 1;
             } else {
                 inside.busy += 1;
+                let alone = inside.busy == 1;
                 drop(inside);
-                let goes_on = self.pass_time(clock);
+                let goes_on = self.pass_time(clock, alone);
                 inside = self.board.inside.lock();
                 inside.busy -= 1;
-                if !goes_on {
+                if !goes_on && alone {
                     self.end(&mut inside);
                 }
             }
         }
+    }
+
+    fn may_pass_time(&self) -> bool {
+        self.rules.eager_timers && self.timers.next().is_some()
     }
 
     fn end(&self, inside: &mut Inside) {
@@ -227,7 +228,7 @@ impl Stage {
     }
 
     fn run(&self, what: What, main: &TaskRef) {
-        if gates_passed() > self.limits.steps {
+        if gates_passed() > self.rules.steps {
             self.story().fails_endlessly();
             self.end(&mut self.board.inside.lock());
         }
@@ -266,13 +267,15 @@ impl Stage {
         }
     }
 
-    /// Nobody can run: lets time pass. False: there is nothing to wait for.
-    fn pass_time(&self, clock: &VirtualClock) -> bool {
+    /// Lets time pass. False: there is nothing to wait for.
+    fn pass_time(&self, clock: &VirtualClock, alone: bool) -> bool {
         let phase = self.board.inside.lock().phase;
         let next = self.timers.next();
         let in_time = |at: &Instant| !matches!(phase, Phase::Ending(limit) if *at > limit);
         let Some(next) = next.filter(in_time) else {
-            self.nothing_happens(phase);
+            if alone {
+                self.nothing_happens(phase);
+            }
             return false;
         };
         clock.advance_to(next);

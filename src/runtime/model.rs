@@ -86,7 +86,7 @@
 //!
 //! Time stands still while a task can run; when none can, it jumps to the next timer. So a sleep
 //! orders what comes after it behind whatever can run now: a model with sleeps is small, and one
-//! without them shows more.
+//! without them shows more. With [`Builder::eager_timers`], timers go off while tasks run.
 //!
 //! # How large
 //!
@@ -222,6 +222,7 @@ pub struct Builder {
     pub(super) workers: usize,
     pub(super) preemptions: Option<usize>,
     pub(super) steps: u64,
+    pub(super) eager_timers: bool,
     pub(super) runs: Option<u64>,
     pub(super) duration: Option<Duration>,
 }
@@ -243,6 +244,7 @@ impl Builder {
             workers: 2,
             preemptions: Some(number("LOOM_MAX_PREEMPTIONS").map_or(2, |number| number as usize)),
             steps: 10_000,
+            eager_timers: false,
             runs: None,
             duration: number("LOOM_MAX_DURATION").map(Duration::from_secs),
         }
@@ -270,6 +272,16 @@ impl Builder {
     /// Sets how many steps a run may have; one with more never ends, as far as the model knows.
     pub fn steps(mut self, steps: u64) -> Self {
         self.steps = steps;
+        self
+    }
+
+    /// Sets whether time may pass while a task can run, as it does on a machine that is busy.
+    ///
+    /// Then a timeout can race with what it is for: a worker with nothing to do has the next timer
+    /// go off. A program that arms timers again and again has no end then. Without `--cfg loom` it
+    /// changes nothing.
+    pub fn eager_timers(mut self, eager: bool) -> Self {
+        self.eager_timers = eager;
         self
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use crate::driver::clock::{Instant, VirtualClock};
 use crate::error::Outcome;
-use crate::modelled::{Limits, Order, Stage, Story, goes_on};
+use crate::modelled::{Order, Rules, Stage, Story, goes_on};
 use crate::runtime::Handle;
 use crate::runtime::calls::Calls;
 use crate::runtime::handle::Which;
@@ -178,8 +178,9 @@ where
         let _told = self.story.begin();
         let clock = Arc::new(VirtualClock::enter());
         let settings = Arc::new(Settings::new(false, Settings::SLOW, Some(self.handler())));
-        let limits = Limits { steps: self.builder.steps };
-        let stage = Stage::new(order, limits, self.story.clone(), settings.clone());
+        let Builder { steps, eager_timers, .. } = self.builder;
+        let rules = Rules { order, steps, eager_timers };
+        let stage = Stage::new(rules, self.story.clone(), settings.clone());
         let model = Arc::new(Modelled::new(Arc::new(stage), settings, self.builder.workers));
         let handle = Handle(Arc::new(Which::Model(model.clone())));
         let _entered = handle.enter();
