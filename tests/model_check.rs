@@ -32,6 +32,18 @@ impl Guarded {
     }
 }
 
+/// The model finds nothing; says in how many runs.
+#[track_caller]
+fn passes<M, F>(program: M)
+where
+    M: Fn() -> F + Send + Sync + 'static,
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let explored = model::run(program);
+    println!("{} runs", explored.runs());
+    assert_eq!(explored.is_complete(), model::is_exhaustive());
+}
+
 /// The model finds that this program fails, and how; a simulation may overlook it.
 #[track_caller]
 fn finds<M, F>(cause: &str, program: M)
@@ -94,7 +106,7 @@ fn two_locks_in_two_orders_are_found() {
 
 #[test]
 fn time_is_virtual() {
-    model::run(|| async {
+    passes(|| async {
         let hour = Duration::from_secs(3600);
         let error = timeout(hour, std::future::pending::<()>()).await.unwrap_err();
         assert!(error.is_timeout());
@@ -125,7 +137,7 @@ fn an_item_that_is_lost_when_its_taker_is_cancelled_is_found() {
 
 #[test]
 fn a_group_takes_its_children_with_it() {
-    model::run(|| async {
+    passes(|| async {
         let held = Arc::new(Lock::new(0));
         let there = held.clone();
         let result = task_group(async move |group| {
@@ -162,7 +174,7 @@ fn a_panic_that_nobody_sees_fails() {
 
 #[test]
 fn what_a_lock_or_a_task_hands_over_is_seen() {
-    model::run(|| async {
+    passes(|| async {
         let flag = Arc::new(AtomicU32::new(0));
         let cell = Arc::new((Lock::new(()), Guarded(UnsafeCell::new(0))));
         let (there, theirs) = (flag.clone(), cell.clone());
@@ -185,7 +197,7 @@ fn what_a_lock_or_a_task_hands_over_is_seen() {
 
 #[test]
 fn queues_events_promises_and_channels_hand_over_too() {
-    model::run(|| async {
+    passes(|| async {
         let seen = Arc::new(AtomicU32::new(0));
         let (queue, event) = (Arc::new(Queue::bounded(1)), Arc::new(Event::new()));
         let promise = Promise::new();
@@ -212,7 +224,7 @@ fn queues_events_promises_and_channels_hand_over_too() {
 
 #[test]
 fn a_request_and_an_end_that_cross_are_one_or_the_other() {
-    model::run(|| async {
+    passes(|| async {
         let cleaned = Arc::new(AtomicU32::new(0));
         let there = cleaned.clone();
         let task = spawn(async move {
@@ -234,7 +246,7 @@ fn a_request_and_an_end_that_cross_are_one_or_the_other() {
 
 #[test]
 fn who_waits_by_yielding_gets_on() {
-    model::run(|| async {
+    passes(|| async {
         let flag = Arc::new(AtomicU32::new(0));
         let there = flag.clone();
         let task = spawn(async move {
@@ -262,7 +274,7 @@ fn a_run_without_end_is_found() {
 
 #[test]
 fn closures_for_threads_and_callbacks_run() {
-    model::run(|| async {
+    passes(|| async {
         assert_eq!(to_thread(|| 1 + 1).await?, 2);
         let promise = Promise::new();
         let there = promise.clone();
@@ -278,7 +290,7 @@ fn closures_for_threads_and_callbacks_run() {
 
 #[test]
 fn what_is_left_is_cancelled_and_cleans_up() {
-    model::run(|| async {
+    passes(|| async {
         spawn(async {
             if let Err(cancelled) = catch_cancelled(std::future::pending::<()>()).await {
                 sleep(Duration::from_secs(1)).await;
@@ -302,7 +314,7 @@ fn what_is_left_is_cancelled_and_cleans_up() {
 
 #[test]
 fn three_tasks_with_a_lock_a_queue_and_a_cancellation() {
-    model::run(|| async {
+    passes(|| async {
         let (queue, sum) = (Arc::new(Queue::bounded(1)), Arc::new(Lock::new(0)));
         let items = queue.clone();
         let producer = spawn(async move {

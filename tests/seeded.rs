@@ -92,3 +92,41 @@ fn nothing_is_lost_whatever_is_cancelled() {
         Ok(())
     });
 }
+
+/// Tasks do a few things each, and some are cancelled in the midst of it, until nothing happens.
+async fn comes_to_rest() -> Result<()> {
+    let world = scene::World::new();
+    let mut rng = Rng::with_seed(sim::random(0..u64::MAX));
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let (world, mut rng) = (world.clone(), rng.fork());
+            spawn(async move {
+                for _ in 0..6 {
+                    world.step(rng.u32(0..9)).await;
+                }
+            })
+        })
+        .collect();
+    for _ in 0..5 {
+        for _ in 0..rng.u32(0..6) {
+            yield_now().await;
+        }
+        tasks[rng.usize(0..tasks.len())].cancel();
+    }
+    // No task waits for time: when it passes, nobody can run.
+    sleep(ms(1)).await;
+    world.is_at_rest();
+    for task in &tasks {
+        task.cancel();
+    }
+    for task in tasks {
+        drop(task.await);
+    }
+    world.verify();
+    Ok(())
+}
+
+#[test]
+fn nobody_is_forgotten_when_others_are_cancelled() {
+    search(comes_to_rest);
+}

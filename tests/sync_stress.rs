@@ -1,6 +1,7 @@
 //! Locks, permits, notifications and items on real threads, while tasks are cancelled at any
 //! moment: in the end everything is where it was, and every item was got once.
 
+#[allow(dead_code, reason = "some of it is for simulations")]
 #[path = "sync_stress/scene.rs"]
 mod scene;
 

@@ -60,7 +60,7 @@ impl World {
     }
 
     /// Does one thing, during which it may be cancelled.
-    async fn step(&self, which: u32) {
+    pub(crate) async fn step(&self, which: u32) {
         match which {
             0 => {
                 let mut number = self.lock.lock().await;
@@ -182,6 +182,18 @@ pub(crate) async fn scene(world: Arc<World>, tasks: u64, rounds: u64, seed: u64)
 }
 
 impl World {
+    /// Nothing can happen any more: does anybody wait for what is there?
+    pub(crate) fn is_at_rest(&self) {
+        let (getters, putters) = self.queue.waiting();
+        assert!(self.queue.is_empty() || getters == 0, "a getter waits beside an item");
+        assert!(self.queue.is_full() || putters == 0, "a putter waits beside a free place");
+        let (permits, waiting) = (self.semaphore.available(), self.semaphore.waiting());
+        assert!(permits == 0 || waiting == 0, "somebody waits beside a permit");
+        assert!(self.lock.is_locked() || self.lock.waiting() == 0, "a free lock is waited for");
+        let items = self.items.try_lock().map(|items| *items);
+        assert!(items.is_ok_and(|items| items == 0) || self.filled.waiting() == 0, "unnoticed");
+    }
+
     /// Nobody uses it any more: is everything where it was? Says how many items were put.
     pub(crate) fn verify(&self) -> u64 {
         assert_eq!((self.lock.is_locked(), self.lock.waiting()), (false, 0));
