@@ -177,7 +177,7 @@ impl Builder {
             runs += 1;
             if let Err(error) = self.run_with(Course::of_seed(seed), None, program(), location) {
                 let again = |course| self.run_with(course, None, program(), location).err();
-                return Err(Shrinking { seed, again, error, left: 0 }.shrink());
+                return Err(Shrinking::new(seed, again, error).shrink());
             }
         }
         Ok(runs)
@@ -342,16 +342,23 @@ struct Shrinking<R> {
     seed: u64,
     again: R,
     error: Error,
+    hush: Hush,
+    /// Where it panics, if that is how it fails.
+    place: Option<String>,
     /// So many runs may be tried.
     left: u64,
 }
 
 impl<R: FnMut(Course) -> Option<Error>> Shrinking<R> {
+    fn new(seed: u64, again: R, error: Error) -> Self {
+        Shrinking { seed, again, error, hush: Hush::begin(), place: None, left: 0 }
+    }
+
     fn shrink(mut self) -> Failure {
-        let hush = Hush::begin();
         let (first, written) = self.recorded(Course::of_seed(self.seed));
         let mut deviations = written.deviations;
         if first.is_some_and(|other| is_alike(&self.error, &other)) {
+            self.place = self.hush.place();
             // A run that fails with fewer deviations may be longer, but hardly by much.
             self.left = RUNS.min(TURNS / written.turns.max(1));
             match self.few(written.turns) {
@@ -363,7 +370,7 @@ impl<R: FnMut(Course) -> Option<Error>> Shrinking<R> {
         let schedule = Schedule { seed: self.seed, deviations: Arc::new(deviations) };
         let (last, written) = self.recorded(schedule.course());
         let error = last.unwrap_or(self.error);
-        let place = if error.is_panic() { hush.place() } else { None };
+        let place = if error.is_panic() { self.hush.place() } else { None };
         Failure { seed: self.seed, error, place, schedule, story: told(&written) }
     }
 
@@ -380,7 +387,8 @@ impl<R: FnMut(Course) -> Option<Error>> Shrinking<R> {
         self.left -= 1;
         let deviations = Some(Arc::new(deviations.to_vec()));
         let course = Course { deviations, ..Course::of_seed(self.seed) };
-        (self.again)(course).is_some_and(|other| is_alike(&self.error, &other))
+        let failed = (self.again)(course).is_some_and(|other| is_alike(&self.error, &other));
+        failed && (!self.error.is_panic() || self.hush.place() == self.place)
     }
 
     /// Tries none, all single ones, then pairs, as far as the runs last; some are kept for later.
