@@ -7,8 +7,8 @@
 //! the newest. Loom decides which worker goes on at each gate (`sys/checked.rs`).
 //!
 //! A worker with nothing to do waits. The last one to wait lets time pass, to the next timer; if
-//! there is none, nothing can ever happen again. If timers are eager, the first one does. When the main task has ended, what is left is
-//! cancelled, and cleans up in the same way.
+//! there is none, nothing can ever happen again. If timers are eager, the first one does. When the
+//! main task has ended, what is left is cancelled, and cleans up in the same way.
 //!
 //! What happened is written down (`story`), so that a run that fails can be told.
 

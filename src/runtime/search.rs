@@ -217,7 +217,7 @@ impl Builder {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     seed: u64,
-    deviations: Arc<Vec<Deviation>>,
+    deviations: std::sync::Arc<Vec<Deviation>>,
 }
 
 impl Schedule {
@@ -282,7 +282,7 @@ impl FromStr for Schedule {
             words.map(|word| deviation(word).ok_or_else(|| no(word))).collect();
         let mut deviations = deviations?;
         deviations.sort_by_key(|deviation| deviation.turn);
-        Ok(Schedule { seed, deviations: Arc::new(deviations) })
+        Ok(Schedule { seed, deviations: deviations.into() })
     }
 }
 
@@ -367,7 +367,7 @@ impl<R: FnMut(Course) -> Option<Error>> Shrinking<R> {
             }
             self.jump_no_further_than_needed(&mut deviations);
         }
-        let schedule = Schedule { seed: self.seed, deviations: Arc::new(deviations) };
+        let schedule = Schedule { seed: self.seed, deviations: deviations.into() };
         let (last, written) = self.recorded(schedule.course());
         let error = last.unwrap_or(self.error);
         let place = if error.is_panic() { self.hush.place() } else { None };
@@ -385,7 +385,7 @@ impl<R: FnMut(Course) -> Option<Error>> Shrinking<R> {
             return false;
         }
         self.left -= 1;
-        let deviations = Some(Arc::new(deviations.to_vec()));
+        let deviations = Some(deviations.to_vec().into());
         let course = Course { deviations, ..Course::of_seed(self.seed) };
         let failed = (self.again)(course).is_some_and(|other| is_alike(&self.error, &other));
         failed && (!self.error.is_panic() || self.hush.place() == self.place)

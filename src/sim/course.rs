@@ -35,7 +35,7 @@ pub(crate) enum Choice {
 pub(crate) struct Course {
     pub(crate) seed: u64,
     /// In ascending order of turns; `None`: the seed decides.
-    pub(crate) deviations: Option<Arc<Vec<Deviation>>>,
+    pub(crate) deviations: Option<std::sync::Arc<Vec<Deviation>>>,
     /// Where the run is written down.
     pub(crate) record: Option<Arc<Record>>,
 }
