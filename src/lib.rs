@@ -60,8 +60,8 @@
 //! The source is a house with floors; a room uses only rooms on lower floors. From the ground:
 //! the machine (`sys`); small parts that know nothing of tasks (`context`, `driver`, `error`,
 //! `probe`, `wait_list`); one task (`task`); what moves tasks along (`blocking`, `model`,
-//! `reactor`, `scheduler`, `signal`, `sim`); the parts put together (`runtime`); what programs are written
-//! with (`scope`, `sync`, `time`); the outside world (`net`); a look inside (`inspect`).
+//! `reactor`, `scheduler`, `signal`, `sim`); the parts put together (`runtime`); what programs are
+//! written with (`scope`, `sync`, `time`); the outside world (`net`); a look inside (`inspect`).
 
 mod sys;
 
