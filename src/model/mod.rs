@@ -20,7 +20,7 @@ use std::pin::Pin;
 use std::task::Waker;
 use std::time::Duration;
 
-pub(crate) use story::{Story, goes_on, note};
+pub(crate) use story::{Story, goes_on, note, story_so_far};
 
 use crate::driver::clock::{Instant, VirtualClock};
 use crate::driver::timers::{Timer, Timers};

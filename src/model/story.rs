@@ -37,6 +37,11 @@ pub(crate) fn note(text: String) {
     with_present(|story| story.write(What::Says(text)));
 }
 
+/// What has happened in the run that is under way.
+pub(crate) fn story_so_far() -> String {
+    STORY.with_borrow(|story| story.as_deref().map(Story::tell).unwrap_or_default())
+}
+
 /// A worker goes on after others had gone first.
 pub(crate) fn goes_on() {
     with_present(|story| {

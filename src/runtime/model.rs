@@ -122,7 +122,8 @@ pub const fn is_exhaustive() -> bool {
 /// Atomics and locks that a model sees.
 ///
 /// Under `--cfg loom` they are [loom](https://docs.rs/loom)'s, else the standard library's. A task
-/// must not wait for another one with such a lock: it holds up its worker.
+/// must not wait for another one with such a lock: it holds up its worker. If two do so, they block
+/// all there is, and the model ends the process, after it has told the story.
 pub mod sync {
     #[cfg(loom)]
     pub use loom::sync::{Arc, Mutex, MutexGuard, RwLock, atomic};

@@ -74,7 +74,7 @@ where
     M: Fn() -> F + Send + Sync + 'static,
     F: Future<Output: Outcome<Value: Send + 'static>> + Send + 'static,
 {
-    let hush = Hush::begin();
+    let hush = Hush::begin_and_tell(last_words);
     let search = Arc::new(Search::new(builder, location, program));
     let most = builder.preemptions;
     let bounds = (0..=most.unwrap_or(2)).map(Some).chain(most.is_none().then_some(None));
@@ -88,6 +88,13 @@ where
         }
     }
     Ok(search.explored(true))
+}
+
+/// Workers that block each other end the process: nothing can go on, not even to unwind.
+fn last_words(text: &str) {
+    if text.starts_with("deadlock; ") {
+        eprintln!("tasks block each other's workers: {text}\n{}", crate::modelled::story_so_far());
+    }
 }
 
 /// Why a run is the last one.
