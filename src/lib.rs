@@ -53,15 +53,15 @@
 //! | streams and sockets | [`net`] |
 //!
 //! Nothing like it in asyncio: [`sim`], which runs the same program on one thread in virtual time,
-//! in an order that a seed decides.
+//! in an order that a seed decides; and [`model`], which runs it in every order there is.
 //!
 //! # The house
 //!
 //! The source is a house with floors; a room uses only rooms on lower floors. From the ground:
 //! the machine (`sys`); small parts that know nothing of tasks (`context`, `driver`, `error`,
-//! `probe`, `wait_list`); one task (`task`); what moves tasks along (`blocking`, `reactor`,
-//! `scheduler`, `signal`, `sim`); the parts put together (`runtime`); what programs are written
-//! with (`scope`, `sync`, `time`); the outside world (`net`); a look inside (`inspect`).
+//! `probe`, `wait_list`); one task (`task`); what moves tasks along (`blocking`, `model`,
+//! `reactor`, `scheduler`, `signal`, `sim`); the parts put together (`runtime`); what programs are
+//! written with (`scope`, `sync`, `time`); the outside world (`net`); a look inside (`inspect`).
 
 mod sys;
 
@@ -74,6 +74,9 @@ mod wait_list;
 mod task;
 
 mod blocking;
+#[cfg(all(loom, not(test)))]
+#[path = "model/mod.rs"]
+mod modelled;
 mod reactor;
 mod scheduler;
 mod signal;
@@ -92,6 +95,7 @@ pub mod inspect;
 
 pub use crate::context::{AlreadyEntered, Context, ContextVar};
 pub use crate::error::{Cancelled, Elapsed, Error, Outcome, Result};
+pub use crate::runtime::model;
 pub use crate::runtime::sim;
 pub use crate::runtime::{
     BuildError, Builder, CallHandle, Handle, Interrupted, Runtime, TaskBuilder, TryCurrentError,

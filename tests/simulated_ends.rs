@@ -5,6 +5,7 @@ mod common;
 use std::io::ErrorKind;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::pin;
+use std::sync::{Arc, Mutex};
 
 use common::{Log, ms, seconds, simulate};
 use filch::net::{TcpListener, TcpStream};
@@ -213,6 +214,74 @@ fn a_socket_outlives_its_simulation_as_an_error() {
     simulate(async move {
         assert!(stream.read(&mut [0; 8]).await.is_err());
         assert!(stream.local_addr().is_ok());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_host_that_stands_still_goes_on_where_it_was() {
+    sim::check(0..50, || async {
+        let server = sim::host("server");
+        let heard = server.spawn(async {
+            let listener = TcpListener::bind("0.0.0.0:80").await?;
+            let (stream, _) = listener.accept().await?;
+            let mut word = [0; 5];
+            stream.read_exact(&mut word).await?;
+            stream.write_all(&word).await?;
+            Ok(Instant::now())
+        });
+        sleep(ms(1)).await;
+        let stream = TcpStream::connect("server:80").await?;
+        server.pause(seconds(30));
+        server.pause(seconds(20));
+        let begun = Instant::now();
+        stream.write_all(b"hello").await?;
+        let mut word = [0; 5];
+        assert!(timeout_any(seconds(29), stream.read(&mut word)).await.is_err());
+        stream.read_exact(&mut word).await?;
+        assert_eq!(&word, b"hello");
+        assert!(heard.await? - begun >= seconds(30));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_host_that_stands_still_can_crash_and_the_run_can_end() {
+    sim::check(0..20, || async {
+        for name in ["one", "two"] {
+            let host = sim::host(name);
+            let task = host.spawn(async { std::future::pending::<()>().await });
+            host.pause(seconds(3600));
+            if name == "one" {
+                host.crash();
+                assert!(task.await.unwrap_err().is_cancelled());
+            } else {
+                task.detach();
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_clock_that_jumps_lets_all_that_is_due_happen_in_order() {
+    sim::check(0..20, || async {
+        let (begun, order) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
+        let sleepers: Vec<_> = [3, 1, 2, 9]
+            .map(|time| {
+                let order = order.clone();
+                spawn(async move {
+                    sleep(seconds(time)).await;
+                    order.lock().unwrap().push(begun.elapsed().as_secs());
+                })
+            })
+            .into();
+        sleep(ms(500)).await;
+        sim::jump(seconds(5));
+        for sleeper in sleepers {
+            sleeper.await?;
+        }
+        assert_eq!(*order.lock().unwrap(), [5, 5, 5, 9]);
         Ok(())
     });
 }

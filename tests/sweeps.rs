@@ -234,14 +234,13 @@ fn a_queue_whose_getters_and_putters_all_wait() {
                 })
             })
             .collect();
-        yield_now().await;
-        yield_now().await;
         let mut put = 0;
         // An item that a cancelled getter was told of goes to the next, as long as there is one.
-        while queue.waiting().0 > 0 {
-            queue.put(put).await.unwrap();
-            put += 1;
-            yield_now().await;
+        while !getters.iter().all(|getter| getter.is_finished()) {
+            if queue.waiting().0 > 0 && queue.is_empty() {
+                queue.put(put).await.unwrap();
+                put += 1;
+            }
             yield_now().await;
         }
         all(getters).await;

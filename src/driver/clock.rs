@@ -119,6 +119,11 @@ impl VirtualClock {
         VirtualClock { before: VIRTUAL.replace(Some(0)) }
     }
 
+    /// Moves this thread's virtual time on, from wherever it is; the wall's cannot be moved.
+    pub(crate) fn jump(by: Duration) {
+        VIRTUAL.set(VIRTUAL.get().map(|now| (Instant(now) + by).0));
+    }
+
     /// Moves time on; it never goes back.
     pub(crate) fn advance_to(&self, to: Instant) {
         VIRTUAL.set(VIRTUAL.get().map(|now| now.max(to.0)));

@@ -24,7 +24,8 @@ use std::ptr::NonNull;
 use std::task::Waker;
 
 use crate::driver::buckets;
-use crate::sys::{AtomicU32, Ordering, UnsafeCell};
+use crate::sys::quiet::AtomicU32;
+use crate::sys::{Ordering, UnsafeCell};
 
 /// A timer to be kept by a [`Timers`](super::timers::Timers); whoever owns it disarms it in `Drop`.
 #[derive(Debug)]

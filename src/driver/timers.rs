@@ -21,7 +21,8 @@ use crate::driver::buckets::Buckets;
 use crate::driver::clock::Instant;
 use crate::driver::heap::Heap;
 use crate::driver::timer::{Claim, Link, MOST_SLOTS, Node, Place};
-use crate::sys::{AtomicU64, CachePadded, Mutex, MutexGuard, Ordering};
+use crate::sys::quiet::{AtomicU64, Mutex, MutexGuard};
+use crate::sys::{CachePadded, Ordering};
 
 pub(crate) use crate::driver::timer::Timer;
 

@@ -10,7 +10,7 @@ use crate::runtime::handle::Handle;
 use crate::runtime::report::{Wired, debug_by_environment};
 use crate::runtime::run::Runtime;
 use crate::scheduler::{Config, Shared};
-use crate::sys::{Arc, thread};
+use crate::sys::{Arc, assert_real, thread};
 use crate::task::memory::{Home, Kind};
 use crate::task::report::{Handler, Report, Settings};
 
@@ -191,6 +191,7 @@ impl Builder {
     /// # Errors
     /// [`BuildError`]: a setting makes no sense, or the system gave no poller or no thread.
     pub fn build(self) -> Result<Runtime, BuildError> {
+        assert_real();
         let workers = self.workers.unwrap_or_else(num_cpus::get);
         self.check(workers)?;
         let reactor = Arc::new(Reactor::new(workers).map_err(BuildError::Poller)?);

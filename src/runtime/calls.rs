@@ -21,6 +21,8 @@ use pin_project_lite::pin_project;
 use crate::driver::clock::Instant;
 use crate::driver::timers::{Timer, Timers};
 use crate::error::Error;
+#[cfg(all(loom, not(test)))]
+use crate::modelled::Stage;
 use crate::scheduler::Shared;
 use crate::simulated::World;
 use crate::sys::{Arc as SysArc, Condvar, Mutex};
@@ -38,8 +40,16 @@ pub(crate) struct Calls {
 
 /// How callbacks get their turn.
 enum Way {
-    Threads { shared: SysArc<Shared>, home: HomeHandle },
+    Threads {
+        shared: SysArc<Shared>,
+        home: HomeHandle,
+    },
     Sim(SysArc<World>),
+    #[cfg(all(loom, not(test)))]
+    Model {
+        stage: SysArc<Stage>,
+        home: HomeHandle,
+    },
 }
 
 #[derive(Default)]
@@ -86,6 +96,12 @@ impl Calls {
         Calls::of(Way::Sim(world), settings)
     }
 
+    #[cfg(all(loom, not(test)))]
+    pub(crate) fn modelled(stage: SysArc<Stage>, settings: SysArc<Settings>) -> Arc<Self> {
+        let home = stage.unlisted_home();
+        Calls::of(Way::Model { stage, home }, settings)
+    }
+
     fn of(way: Way, settings: SysArc<Settings>) -> Arc<Self> {
         Arc::new(Calls { way, settings, state: Mutex::new(State::default()) })
     }
@@ -128,6 +144,8 @@ impl Calls {
         match &self.way {
             Way::Threads { shared, .. } => shared.arm(timer, at, waker),
             Way::Sim(world) => world.arm(timer, at, waker),
+            #[cfg(all(loom, not(test)))]
+            Way::Model { stage, .. } => stage.arm(timer, at, waker),
         }
         (call, key)
     }
@@ -135,8 +153,8 @@ impl Calls {
     /// In a simulation, a callback is called on the host where it was registered.
     fn at_home(&self, work: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'static {
         let home = match &self.way {
-            Way::Threads { .. } => None,
             Way::Sim(world) => Some((world.clone(), world.here())),
+            _ => None,
         };
         move || match home {
             Some((world, host)) => world.on(host, work),
@@ -156,6 +174,18 @@ impl Calls {
         match &self.way {
             Way::Threads { shared, .. } => shared.timers(),
             Way::Sim(world) => world.timers(),
+            #[cfg(all(loom, not(test)))]
+            Way::Model { stage, .. } => stage.timers(),
+        }
+    }
+
+    /// The home of its drains; in a simulation there are none.
+    fn home(&self) -> Option<&Home> {
+        match &self.way {
+            Way::Threads { home, .. } => Some(home),
+            Way::Sim(_) => None,
+            #[cfg(all(loom, not(test)))]
+            Way::Model { home, .. } => Some(home),
         }
     }
 
@@ -167,7 +197,7 @@ impl Calls {
             drop(job);
             return false;
         }
-        let Way::Threads { home, .. } = &self.way else {
+        let Some(home) = self.home() else {
             drop(state);
             self.post_simulated(job);
             return true;
@@ -207,7 +237,7 @@ impl Calls {
         state.draining = !state.ready.is_empty() && !state.closed;
         let again = state.draining;
         drop(state);
-        if let (true, Way::Threads { home, .. }) = (again, &self.way) {
+        if let (true, Some(home)) = (again, self.home()) {
             self.start_drain(home);
         }
     }

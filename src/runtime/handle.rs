@@ -11,6 +11,8 @@ use crate::error::{Outcome, Result};
 use crate::reactor::Reactor;
 use crate::runtime::calls::Calls;
 use crate::runtime::engine::Engine;
+#[cfg(all(loom, not(test)))]
+use crate::runtime::model::Modelled;
 use crate::runtime::simulation::Simulation;
 use crate::scheduler::Pass;
 use crate::simulated::Place;
@@ -43,13 +45,15 @@ thread_local! {
 #[doc(alias("loop", "asyncio.get_running_loop"))]
 pub struct Handle(pub(crate) Arc<Which>);
 
-/// The two engines.
+/// The engines: two, and under `--cfg loom` the one that runs the models of users.
 ///
 /// Each worker's thread counts the references to its own `Which`: timers hold one each, and a count
 /// that all workers share would be what they wait for.
 pub(crate) enum Which {
     Threads(Arc<Engine>),
     Sim(Arc<Simulation>),
+    #[cfg(all(loom, not(test)))]
+    Model(Arc<Modelled>),
 }
 
 /// What the sockets of the present runtime are made of.
@@ -68,6 +72,10 @@ impl Network {
         Handle::with_current(|handle| match &*handle.0 {
             Which::Threads(engine) => Network::Real(engine.reactor().clone()),
             Which::Sim(world) => Network::Simulated(world.place()),
+            #[cfg(all(loom, not(test)))]
+            Which::Model(_) => {
+                panic!("a model has no network: this is for real threads and simulations")
+            }
         })
     }
 }
@@ -131,6 +139,8 @@ impl Handle {
         match &*self.0 {
             Which::Threads(engine) => engine.live(),
             Which::Sim(world) => world.live(),
+            #[cfg(all(loom, not(test)))]
+            Which::Model(model) => model.stage.live(),
         }
     }
 
@@ -139,6 +149,8 @@ impl Handle {
         match &*self.0 {
             Which::Threads(engine) => engine.workers(),
             Which::Sim(_) => 1,
+            #[cfg(all(loom, not(test)))]
+            Which::Model(model) => model.workers,
         }
     }
 
@@ -148,6 +160,8 @@ impl Handle {
         match &*self.0 {
             Which::Threads(engine) => engine.admit(),
             Which::Sim(world) => (!world.is_closed()).then(|| (world.home(), None)),
+            #[cfg(all(loom, not(test)))]
+            Which::Model(model) => model.admit(),
         }
     }
 
@@ -156,6 +170,8 @@ impl Handle {
         match &*self.0 {
             Which::Threads(engine) => engine.home(),
             Which::Sim(world) => world.home(),
+            #[cfg(all(loom, not(test)))]
+            Which::Model(model) => model.stage.home(),
         }
     }
 
@@ -163,6 +179,8 @@ impl Handle {
         match &*self.0 {
             Which::Threads(engine) => engine.shared().arm(timer, at, waker),
             Which::Sim(world) => world.arm(timer, at, waker),
+            #[cfg(all(loom, not(test)))]
+            Which::Model(model) => model.stage.arm(timer, at, waker),
         }
     }
 
@@ -170,6 +188,8 @@ impl Handle {
         match &*self.0 {
             Which::Threads(engine) => engine.shared().timers(),
             Which::Sim(world) => world.timers(),
+            #[cfg(all(loom, not(test)))]
+            Which::Model(model) => model.stage.timers(),
         }
     }
 
@@ -177,6 +197,8 @@ impl Handle {
         match &*self.0 {
             Which::Threads(engine) => engine.calls(),
             Which::Sim(simulation) => &simulation.calls,
+            #[cfg(all(loom, not(test)))]
+            Which::Model(model) => &model.calls,
         }
     }
 
@@ -185,6 +207,8 @@ impl Handle {
         match &*self.0 {
             Which::Threads(engine) => engine.unpolled(),
             Which::Sim(simulation) => &simulation.unpolled,
+            #[cfg(all(loom, not(test)))]
+            Which::Model(model) => &model.unpolled,
         }
     }
 
@@ -192,6 +216,8 @@ impl Handle {
         match &*self.0 {
             Which::Threads(engine) => engine.settings(),
             Which::Sim(simulation) => &simulation.settings,
+            #[cfg(all(loom, not(test)))]
+            Which::Model(model) => &model.settings,
         }
     }
 
@@ -206,6 +232,8 @@ impl fmt::Debug for Handle {
         let engine = match &*self.0 {
             Which::Threads(_) => "threads",
             Which::Sim(_) => "simulation",
+            #[cfg(all(loom, not(test)))]
+            Which::Model(_) => "model",
         };
         f.debug_tuple("Handle").field(&engine).finish()
     }

@@ -19,8 +19,36 @@ use crate::task::handle::Task;
 fn world() -> Arc<Simulation> {
     Handle::with_current(|handle| match &*handle.0 {
         Which::Sim(world) => world.clone(),
-        Which::Threads(_) => panic!("this is no simulation: hosts and links are the world's own"),
+        _ => panic!("this is no simulation: hosts and links are the world's own"),
     })
+}
+
+/// Moves the clock on, all at once, as if the whole world had been suspended.
+///
+/// Timers whose moment has passed meanwhile go off behind what is ready now, in the order of their
+/// moments, and what was on its way on the network has arrived.
+///
+/// # Panics
+/// Outside a simulation.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use filch::{sim, sleep, timeout};
+///
+/// sim::run(0, async {
+///     let hour = Duration::from_secs(3600);
+///     let task = filch::spawn(timeout(hour, sleep(2 * hour)));
+///     filch::yield_now().await;
+///     sim::jump(3 * hour);
+///     assert!(task.await.unwrap_err().is_timeout()); // though the sleep is over by now, too
+///     Ok(())
+/// }).unwrap();
+/// ```
+#[track_caller]
+pub fn jump(time: Duration) {
+    world().jump(time);
 }
 
 /// Returns the simulated host of that name, which is made if there is none.
@@ -147,6 +175,33 @@ impl Host {
         let location = Location::caller();
         let handle = Handle(Arc::new(Which::Sim(self.world.clone())));
         self.world.on(self.index, || handle.start(future, location))
+    }
+
+    /// Has this host stand still, as a process does that is stopped, swapped out, or on a machine
+    /// that is moved: none of its tasks runs before `time` has passed.
+    ///
+    /// The others go on, and so does the clock: what was to happen here meanwhile happens
+    /// afterwards, all at once. A host that stands still already does so until the later moment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use filch::time::Instant;
+    /// use filch::{sim, sleep};
+    ///
+    /// sim::run(0, async {
+    ///     let server = sim::host("server");
+    ///     let nap = server.spawn(sleep(Duration::from_secs(1)));
+    ///     server.pause(Duration::from_secs(60));
+    ///     let begun = Instant::now();
+    ///     nap.await?;
+    ///     assert_eq!(begun.elapsed(), Duration::from_secs(60));
+    ///     Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn pause(&self, time: Duration) {
+        self.world.pause(self.index, time);
     }
 
     /// Pulls the plug and puts it in again: all tasks of this host are dropped where they stand,

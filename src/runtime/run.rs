@@ -10,7 +10,7 @@ use crate::runtime::desk::{Desk, Post, Seat};
 use crate::runtime::engine::Engine;
 use crate::runtime::handle::{Handle, Which};
 use crate::runtime::interrupt::Watch;
-use crate::sys::{Arc, Mutex, thread};
+use crate::sys::{Arc, Mutex, assert_real, thread};
 use crate::task::handle::Task;
 use crate::task::memory::{Home, Kind};
 use crate::task::raw::{self, First};
@@ -75,6 +75,7 @@ pub fn run<F, T>(main: F) -> Result<T>
 where
     F: Future<Output: Outcome<Value = T>>,
 {
+    assert_real();
     refuse_inside_task("run");
     let on_main_thread = thread::current().name() == Some("main");
     Runtime::builder().ctrl_c(on_main_thread).build()?.block_on(main)
@@ -207,7 +208,7 @@ impl Runtime {
     fn engine(&self) -> &Arc<Engine> {
         match &*self.handle.0 {
             Which::Threads(engine) => engine,
-            Which::Sim(_) => unreachable!("a runtime has threads"),
+            _ => unreachable!("a runtime has threads"),
         }
     }
 }

@@ -50,7 +50,10 @@
 //! sim::check(0..100, two_words); // panics: with seed ..
 //! ```
 //!
-//! Then run it with that one seed, under the debugger or with more output, as often as need be.
+//! The panic tells the seed, the error, and the shortest schedule that was found: who overtook
+//! whom, as seldom as it takes to fail. Then run it with that one seed, or [`replay`] that
+//! schedule, under the debugger or with more output, as often as need be. [`search`] gives all of
+//! it back instead of panicking, and [`seeds`] lets the environment say how long to search.
 //!
 //! # Third: a network
 //!
@@ -87,7 +90,8 @@
 //! [`net`] is in the test's hands: how long packets take and how many are lost, between all hosts
 //! or [two](Net::link); [`partition`](Net::partition), [`heal`](Net::heal),
 //! [`isolate`](Net::isolate); [`refuse`](Net::refuse), [`reset`](Net::reset); and a host can
-//! [`crash`](Host::crash). Connections bear it as the systems' do: what is lost is sent again,
+//! [`crash`](Host::crash), or [stand still](Host::pause) for a while; the clock can
+//! [`jump`]. Connections bear it as the systems' do: what is lost is sent again,
 //! later and later; a program that only waits to read learns nothing of a cut; so whoever forgot
 //! a timeout finds out here.
 //!
@@ -146,7 +150,8 @@
 //! own, and takes no virtual time. What asks for the time as soon as it is made, such as
 //! [`sleep`](crate::sleep), is to be made inside the simulation.
 
-pub use crate::runtime::hosts::{Host, Link, Net, host, host_at, net, random};
-pub use crate::runtime::simulation::{Builder, LimitReached, check, run};
+pub use crate::runtime::hosts::{Host, Link, Net, host, host_at, jump, net, random};
+pub use crate::runtime::search::{Failure, NoSchedule, Schedule, check, replay, search, seeds};
+pub use crate::runtime::simulation::{Builder, LimitReached, run};
 pub use crate::runtime::sweep::{Broken, Swept, TimeoutWhenSwept};
 pub use crate::runtime::sweep::{cancel_everywhere, timeout_everywhere, timeout_when_swept};

@@ -13,8 +13,8 @@ use crate::runtime::handle::Which;
 use crate::runtime::hosts::{check_latency, check_loss};
 use crate::runtime::report::debug_by_environment;
 use crate::runtime::unpolled::Unpolled;
-use crate::simulated::{Halt, Limits, Strike, Weather, World, report};
-use crate::sys::Arc;
+use crate::simulated::{Course, Halt, Limits, Strike, Weather, World, report};
+use crate::sys::{Arc, assert_real};
 use crate::task::current;
 use crate::task::handle::Task;
 use crate::task::memory::{Home, HomeHandle, Kind};
@@ -63,31 +63,6 @@ where
     F: Future<Output: Outcome<Value = T>>,
 {
     Builder::new().seed(seed).run(main)
-}
-
-/// Runs a program with each of the given seeds, and panics at the first with which it fails.
-///
-/// The panic names the seed: [`run`] the program with that one to see the same failure again.
-///
-/// # Panics
-/// If the program ends with an error, and inside a task.
-///
-/// # Examples
-///
-/// ```
-/// use std::time::Duration;
-///
-/// filch::sim::check(0..100, || async {
-///     let task = filch::spawn(async { Ok(1) });
-///     filch::timeout(Duration::from_secs(1), task).await
-/// });
-/// ```
-#[track_caller]
-pub fn check<F>(seeds: impl IntoIterator<Item = u64>, program: impl FnMut() -> F)
-where
-    F: Future<Output: Outcome>,
-{
-    Builder::new().check(seeds, program);
 }
 
 /// A simulation to be run, with settings of its own.
@@ -197,24 +172,7 @@ impl Builder {
     where
         F: Future<Output: Outcome<Value = T>>,
     {
-        self.run_with(self.seed, None, main, Location::caller())
-    }
-
-    /// Runs a program with each of the given seeds; see [`check`](crate::sim::check).
-    ///
-    /// # Panics
-    /// As there.
-    #[track_caller]
-    pub fn check<F>(&self, seeds: impl IntoIterator<Item = u64>, mut program: impl FnMut() -> F)
-    where
-        F: Future<Output: Outcome>,
-    {
-        let location = Location::caller();
-        for seed in seeds {
-            if let Err(error) = self.run_with(seed, None, program(), location) {
-                panic!("with seed {seed}: {error}");
-            }
-        }
+        self.run_with(Course::of_seed(self.seed), None, main, Location::caller())
     }
 
     /// The first of the seeds to run with.
@@ -224,7 +182,7 @@ impl Builder {
 
     pub(super) fn run_with<F, T>(
         &self,
-        seed: u64,
+        course: Course,
         strike: Option<Arc<Strike>>,
         main: F,
         location: &'static Location<'static>,
@@ -232,11 +190,12 @@ impl Builder {
     where
         F: Future<Output: Outcome<Value = T>>,
     {
+        assert_real();
         assert!(!current::is_polling(), "a task cannot run a simulation: use a plain thread");
         let clock = VirtualClock::enter();
         let _noting = Noting::begin();
         let limits = Limits { turns: self.turns, until: Instant::now() + self.time };
-        let world = Arc::new(Simulation::new(seed, self.weather.clone(), strike));
+        let world = Arc::new(Simulation::new(course, self.weather.clone(), strike));
         let _entered = Handle(Arc::new(Which::Sim(world.clone()))).enter();
         // SAFETY: the task is polled and dropped on this thread only, by `world` below, and it has
         // ended, at the latest by `kill`, before this call and all that `main` borrows do.
@@ -274,9 +233,9 @@ pub(crate) struct Simulation {
 }
 
 impl Simulation {
-    fn new(seed: u64, weather: Weather, strike: Option<Arc<Strike>>) -> Self {
+    fn new(course: Course, weather: Weather, strike: Option<Arc<Strike>>) -> Self {
         let settings = Arc::new(Settings::new(debug_by_environment(), Settings::SLOW, None));
-        let world = Arc::new(World::new(seed, weather, settings.clone()).struck(strike));
+        let world = Arc::new(World::new(course, weather, settings.clone()).struck(strike));
         let calls = Calls::simulated(world.clone(), settings.clone());
         let unpolled = Unpolled::simulated(&calls, &settings, &world);
         let unpolled = Home::new(Box::new(unpolled), Kind::Shared);

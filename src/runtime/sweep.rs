@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use crate::error::{Error, Outcome, Result};
 use crate::runtime::handle::{Handle, Which};
 use crate::runtime::simulation::Builder;
-use crate::simulated::{Blow, Limit, Strike};
+use crate::simulated::{Blow, Course, Limit, Strike};
 use crate::sys::Arc;
 use crate::task::unwind::{Exit, Scoped, by_error};
 
@@ -155,7 +155,8 @@ impl Builder {
         for seed in (0..SEEDS).map(|more| self.first_seed().wrapping_add(more)) {
             for number in 0.. {
                 let strike = Arc::new(Strike::new(blow, number));
-                let result = self.run_with(seed, Some(strike.clone()), program(), location);
+                let course = Course::of_seed(seed);
+                let result = self.run_with(course, Some(strike.clone()), program(), location);
                 runs += 1;
                 let hit = strike.hit();
                 if let Err(error) = result

@@ -59,6 +59,8 @@ pub struct ToThread<F, T> {
 enum Number {
     Pool(Ticket),
     World(simulated::ClosureId),
+    #[cfg(all(loom, not(test)))]
+    Model(Arc<Mutex<Option<crate::task::Job>>>),
 }
 
 /// Where the thread leaves what the closure gave.
@@ -121,6 +123,8 @@ where
         let number = match &*runtime.0 {
             Which::Threads(engine) => Number::Pool(engine.blocking().submit(job)?),
             Which::Sim(world) => Number::World(world.submit(job)),
+            #[cfg(all(loom, not(test)))]
+            Which::Model(model) => Number::Model(model.submit(job)),
         };
         self.queued = Some((runtime, number));
         Ok(())
@@ -162,6 +166,8 @@ impl<F, T> Drop for ToThread<F, T> {
         let withdrawn = match (&*runtime.0, number) {
             (Which::Threads(engine), Number::Pool(ticket)) => engine.blocking().withdraw(ticket),
             (Which::Sim(world), Number::World(closure)) => world.withdraw(closure),
+            #[cfg(all(loom, not(test)))]
+            (_, Number::Model(job)) => job.lock().take(),
             _ => unreachable!("a closure is queued in its own runtime"),
         };
         drop(withdrawn);

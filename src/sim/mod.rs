@@ -10,12 +10,14 @@
 //! room `net` offers its programs under the same names as the real ones.
 
 mod connection;
+mod course;
 mod dice;
 mod homes;
 mod links;
 mod listener;
 mod network;
 mod place;
+mod queue;
 mod report;
 mod stream;
 mod strike;
@@ -27,14 +29,16 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::task::Waker;
 
+pub(crate) use course::{Choice, Course, Deviation, Record, Written};
 pub(crate) use listener::Listener;
 pub(crate) use network::{Network, Weather};
 pub(crate) use place::Place;
+pub(crate) use queue::ClosureId;
 pub(crate) use report::report;
 pub(crate) use stream::Stream;
 pub(crate) use strike::{Blow, Limit, Strike};
 pub(crate) use waiting::Ticket;
-pub(crate) use world::{ClosureId, Halt, Limits, World};
+pub(crate) use world::{Halt, Limits, World};
 
 /// A direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,15 +3,17 @@
 //! The queue is locked, though one thread runs everything: wakers may be carried to other threads,
 //! and a wake from there must be safe, if it is not repeatable.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::Waker;
+use std::time::Duration;
 
+use super::course::Course;
 use super::dice::Dice;
 use super::homes::Homes;
 use super::network::{Network, Weather};
 use super::place::Place;
+use super::queue::{ClosureId, Entry, Queue, What};
 use super::strike::Strike;
 use crate::driver::clock::{Instant, VirtualClock};
 use crate::driver::timers::{Timer, Timers};
@@ -25,55 +27,6 @@ use crate::task::{Job, Runnable, Schedule, Why};
 
 /// How many turns without any time passing the end of a run allows to tasks that do not end.
 const PATIENCE: u32 = 1_000_000;
-
-/// Names a closure that was handed in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ClosureId(u64);
-
-/// What stands in the queue, and on which host it runs.
-struct Entry {
-    host: usize,
-    what: What,
-}
-
-enum What {
-    Task(Runnable),
-    /// A closure for a thread. Like a task it may be overtaken.
-    Closure(ClosureId, Job),
-    Job(Job),
-    /// A timer was set to a moment that has passed.
-    Fire,
-}
-
-impl What {
-    /// Callbacks keep their order among themselves (MOD-04).
-    fn keeps_order(&self) -> bool {
-        matches!(self, What::Job(_) | What::Fire)
-    }
-}
-
-struct Queue {
-    entries: VecDeque<Entry>,
-    dice: Dice,
-    closures: u64,
-}
-
-impl Queue {
-    fn put(&mut self, host: usize, what: What) {
-        self.entries.push_back(Entry { host, what });
-    }
-
-    fn take(&mut self) -> Option<Entry> {
-        if self.entries.is_empty() {
-            return None;
-        }
-        let mut place = self.dice.roll(self.entries.len());
-        if self.entries[place].what.keeps_order() {
-            place = self.entries.iter().position(|entry| entry.what.keeps_order())?;
-        }
-        self.entries.remove(place)
-    }
-}
 
 /// The end of a home's wires: where the tasks of a host are queued.
 pub(super) struct Wire {
@@ -101,7 +54,7 @@ impl Schedule for Wire {
     }
 
     fn queues_listeners(&self) -> bool {
-        self.queue.lock().dice.is_in_order()
+        self.queue.lock().is_in_order()
     }
 
     /// One at a time, so that ids tell the order of spawning on all hosts.
@@ -151,10 +104,9 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, weather: Weather, settings: Arc<Settings>) -> Self {
-        let queue =
-            Queue { entries: VecDeque::new(), dice: Dice::in_order_for_zero(seed), closures: 0 };
-        let queue = Arc::new(Mutex::new(queue));
+    pub(crate) fn new(course: Course, weather: Weather, settings: Arc<Settings>) -> Self {
+        let seed = course.seed;
+        let queue = Arc::new(Mutex::new(Queue::new(course)));
         let numbers = Arc::new(AtomicU64::new(1));
         let wire = Wire {
             host: 0,
@@ -247,22 +199,12 @@ impl World {
 
     /// Queues a closure that, on real threads, would have one to itself.
     pub(crate) fn submit(&self, closure: Job) -> ClosureId {
-        let mut queue = self.queue.lock();
-        queue.closures += 1;
-        let id = ClosureId(queue.closures);
-        queue.put(self.here(), What::Closure(id, closure));
-        id
+        self.queue.lock().submit(self.here(), closure)
     }
 
     /// Takes a closure back that has not begun to run.
     pub(crate) fn withdraw(&self, closure: ClosureId) -> Option<Job> {
-        let mut queue = self.queue.lock();
-        let is_it = |entry: &Entry| matches!(entry.what, What::Closure(id, _) if id == closure);
-        let place = queue.entries.iter().position(is_it)?;
-        match queue.entries.remove(place)?.what {
-            What::Closure(_, job) => Some(job),
-            _ => None,
-        }
+        self.queue.lock().withdraw(closure)
     }
 
     pub(crate) fn arm(&self, timer: Pin<&Timer>, at: Instant, waker: Waker) {
@@ -287,12 +229,24 @@ impl World {
     /// Time has passed. What is due on the network arrives. A timer's waker stands in the queue
     /// like any callback, and the task that it wakes goes behind it: two turns, as in asyncio.
     fn fire(&self) {
+        self.queue.lock().pass(Instant::now());
         self.network.pass(Instant::now());
         let due = self.due();
         let mut queue = self.queue.lock();
         for waker in due {
             queue.put(0, What::Job(Box::new(move || waker.wake())));
         }
+    }
+
+    /// Time is later than it was, all at once.
+    pub(crate) fn jump(&self, by: Duration) {
+        VirtualClock::jump(by);
+        self.fire();
+    }
+
+    /// A host stands still for so long.
+    pub(crate) fn pause(&self, host: usize, time: Duration) {
+        self.queue.lock().pause(host, Instant::now() + time);
     }
 
     /// A timer was set to a moment that had passed: what it wakes goes behind what is ready.
@@ -311,7 +265,9 @@ impl World {
     fn turn(&self, clock: &VirtualClock) -> Result<bool, Halt> {
         let entry = self.queue.lock().take();
         let Some(Entry { host, what }) = entry else {
-            let next = self.timers.next().into_iter().chain(self.network.next()).min();
+            let goes_on = self.queue.lock().next();
+            let next = self.timers.next().into_iter().chain(self.network.next()).chain(goes_on);
+            let next = next.min();
             clock.advance_to(next.ok_or(Halt::Stuck)?);
             self.fire();
             return Ok(true);
@@ -357,7 +313,7 @@ impl World {
         let mut turns = 0;
         while Instant::now() <= limit && turns < PATIENCE {
             // Callbacks that wait for their moment need not be waited for.
-            if self.queue.lock().entries.is_empty() && self.live().is_empty() {
+            if self.queue.lock().is_empty() && self.live().is_empty() {
                 break;
             }
             match self.turn(clock) {
@@ -371,6 +327,7 @@ impl World {
 
     /// Ends what is left without asking, callbacks included; sockets fail from now on.
     pub(crate) fn kill(&self, tasks: Vec<TaskRef>) {
+        self.queue.lock().pass(Instant::NEVER);
         for task in &tasks {
             task.kill();
         }
@@ -395,12 +352,8 @@ impl World {
             for task in live::tasks([self.home_of(host)]) {
                 task.kill();
             }
-            let mut queue = self.queue.lock();
-            let of_host = |entry: &Entry| entry.host == host && !entry.what.keeps_order();
-            let (gone, rest) = std::mem::take(&mut queue.entries).into_iter().partition(of_host);
-            queue.entries = rest;
-            drop(queue);
-            let gone: VecDeque<Entry> = gone;
+            // Bound first: what is dropped may queue more.
+            let gone = self.queue.lock().take_all_of(host);
             for entry in gone {
                 if let What::Task(task) = entry.what {
                     task.kill();

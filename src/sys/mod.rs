@@ -1,4 +1,5 @@
-//! The machine: what belongs to it, and which one it is, real or modelled.
+//! The machine: what belongs to it, and which one it is: real; modelled, for the models of the
+//! house; or checked, for the models of those who use it.
 //!
 //! Every atomic, lock, cell, thread and queue of the house comes from here, so that the same
 //! source runs on the real machine and inside loom. Rooms import by name, never by glob, and never
@@ -10,7 +11,8 @@
 #[cfg(any(test, not(loom)))]
 pub(crate) mod brief;
 #[cfg_attr(not(loom), path = "real.rs")]
-#[cfg_attr(loom, path = "model.rs")]
+#[cfg_attr(all(loom, test), path = "model.rs")]
+#[cfg_attr(all(loom, not(test)), path = "checked.rs")]
 mod machine;
 mod patience;
 

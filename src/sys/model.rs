@@ -125,3 +125,13 @@ pub(crate) use modelled_constant as constant;
 
 /// So many short spins before a thread yields to others: in a model, that is the only way on.
 pub(crate) const SPINS: u32 = 0;
+
+/// Panics, unless programs can run on this machine.
+pub(crate) fn assert_real() {}
+
+/// What no program can see, in whatever order it happens: memory, timers. Here, the same.
+pub(crate) mod quiet {
+    pub(crate) use super::{
+        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard,
+    };
+}

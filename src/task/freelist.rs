@@ -9,7 +9,8 @@
 use std::alloc::Layout;
 use std::ptr::{self, NonNull};
 
-use crate::sys::{AtomicPtr, Ordering, UnsafeCell};
+use crate::sys::quiet::AtomicPtr;
+use crate::sys::{Ordering, UnsafeCell};
 
 use super::live::{Chunk, LINE, StateWord};
 use super::memory::Home;

@@ -14,7 +14,8 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
-use crate::sys::{AtomicU64, Mutex, Ordering};
+use crate::sys::quiet::Mutex;
+use crate::sys::{AtomicU64, Ordering};
 
 use super::memory::Home;
 use super::raw::TaskRef;

@@ -31,9 +31,8 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
-use crate::sys::{
-    AtomicBool, AtomicUsize, CachePadded, Mutex, MutexGuard, Ordering, UnsafeCell, thread_local,
-};
+use crate::sys::quiet::{AtomicBool, AtomicUsize, Mutex, MutexGuard};
+use crate::sys::{CachePadded, Ordering, UnsafeCell, thread_local};
 
 use super::Schedule;
 use super::freelist::{
@@ -108,7 +107,7 @@ impl Home {
     }
 
     /// Opens a home that begins with chunks of so many bytes: models need small ones.
-    #[cfg(all(test, loom))]
+    #[cfg(loom)]
     pub(crate) fn new_small(schedule: Box<dyn Schedule>, kind: Kind, chunk: usize) -> HomeHandle {
         Home::open(schedule, kind, Local::new(chunk, 1..u64::MAX))
     }

@@ -46,6 +46,12 @@ impl Runnable {
         Runnable(raw.cast())
     }
 
+    /// The task that it is about.
+    pub(crate) fn task(&self) -> TaskRef {
+        // SAFETY: as in `run`.
+        unsafe { TaskRef::from_header(self.0) }
+    }
+
     /// Queues a task that was made with [`First::Queued`].
     /// The number of the task.
     pub(crate) fn number(&self) -> u64 {

@@ -69,19 +69,12 @@ pub(crate) fn simulate<T>(main: impl Future<Output = filch::Result<T>>) -> T {
     filch::sim::run(0, main).unwrap()
 }
 
-/// So many orders of running are gone through.
-const ORDERS: u64 = if cfg!(miri) { 2 } else { 8 };
-
-/// Runs what `main` makes in asyncio's order, and in others.
-pub(crate) fn in_any_order<M>(mut main: impl FnMut() -> M)
+/// Runs what `main` makes in asyncio's order, and in many others; `FILCH_SEEDS` says how many.
+pub(crate) fn in_any_order<M>(main: impl FnMut() -> M)
 where
     M: Future<Output = filch::Result<()>>,
 {
-    for seed in 0..ORDERS {
-        if let Err(error) = filch::sim::run(seed, main()) {
-            panic!("with seed {seed}: {error}");
-        }
-    }
+    filch::sim::check(filch::sim::seeds(if cfg!(miri) { 2 } else { 200 }), main);
 }
 
 /// The task that this runs in.
