@@ -83,6 +83,10 @@ impl Entry {
     pub(super) fn has(&self, flags: u8) -> bool {
         self.flags & flags != 0
     }
+
+    fn has_no_notes(&self) -> bool {
+        matches!((&self.note, &self.before), (Note::None, Note::None))
+    }
 }
 
 /// All scopes of a task but the root.
@@ -180,10 +184,31 @@ impl Scopes {
         noted
     }
 
-    /// There is no scope but the root, nobody asks it for anything, and it awaited no task before.
+    /// Nobody asks the root for anything, and it awaited no task before.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        self.tree.is_none() && self.root.flags == 0 && matches!(self.root.before, Note::None)
+        self.root.flags == 0 && matches!(self.root.before, Note::None)
+    }
+
+    /// The scope is polled where it was polled before, with the task's own waker, and no note of it
+    /// moves.
+    #[inline]
+    pub(crate) fn stands_as_before(&mut self, scope: u32, parent: u32) -> bool {
+        let entry = self.entry(scope);
+        entry.parent == parent && entry.waker.is_none() && entry.has_no_notes()
+    }
+
+    /// Something concerns the scope before it is polled.
+    #[inline]
+    pub(crate) fn is_to_hear(&mut self, scope: u32) -> bool {
+        self.entry(scope).has(OWED_TASK | OWED_SCOPE | RETURNED)
+    }
+
+    /// After its poll there is nothing to be done about the scope.
+    #[inline]
+    pub(crate) fn is_quiet(&mut self, scope: u32) -> bool {
+        let entry = self.entry(scope);
+        !entry.has(!(LIVE | FIRED)) && matches!(entry.before, Note::None)
     }
 
     /// The root awaits a task.
@@ -266,6 +291,24 @@ impl Scopes {
             tree.free.push(scope);
         }
         remains
+    }
+
+    /// As [`leave`](Scopes::leave), if the scope leaves nothing behind. False: it does.
+    #[inline]
+    pub(crate) fn leave_plainly(&mut self, scope: u32) -> bool {
+        let Some(tree) = &mut self.tree else { return false };
+        let passed = !tree.passed.is_empty();
+        let entry = &mut tree.entries[scope as usize - 1];
+        let kept = entry.children > 0 || entry.waker.is_some() || !entry.has_no_notes();
+        if passed || kept {
+            return false;
+        }
+        tree.fired -= u32::from(entry.has(FIRED));
+        entry.flags = 0;
+        let parent = entry.parent;
+        tree.free.push(scope);
+        self.entry(parent).children -= 1;
+        true
     }
 
     fn adopt(&mut self, former: u32, parent: u32, children: u32) {

@@ -8,7 +8,7 @@
 //! [`Scoped`] is the law that all scopes obey, once; the rooms above add what is theirs.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
@@ -161,19 +161,28 @@ impl Scope {
     pub(super) fn enter(&mut self, current: &Current, context: &Context<'_>) -> bool {
         let parent = current.scope();
         let moved = !self.owner.as_ref().is_some_and(|owner| current.is(owner));
-        match moved {
-            true => self.move_in(current, parent),
-            false => current.scopes(|scopes| scopes.reenter(self.place, parent)),
+        if moved {
+            self.move_in(current, parent);
         }
         let place = self.place;
         let own = current.is_own(context.waker());
-        let waker = (!own).then_some(context.waker());
+        // Most polls of a scope change nothing about it.
+        if !own || !current.scopes(|scopes| scopes.stands_as_before(place, parent)) {
+            self.take_place(current, parent, (!own).then_some(context.waker()));
+        }
+        moved
+    }
+
+    /// The scope is polled inside another one than before, with another waker, or it had a note.
+    #[inline(never)]
+    fn take_place(&self, current: &Current, parent: u32, waker: Option<&Waker>) {
+        let place = self.place;
+        current.scopes(|scopes| scopes.reenter(place, parent));
         if current.scopes(|scopes| scopes.needs_waker(place, waker)) {
             let waker = waker.cloned();
             drop(current.scopes(|scopes| scopes.keep_waker(place, waker)));
         }
         drop(current.scopes(|scopes| scopes.turn(place)));
-        moved
     }
 
     /// Polls what is inside, after [`enter`](Scope::enter), the scope being the present one.
@@ -187,18 +196,13 @@ impl Scope {
         sort: Sort<F::Output>,
     ) -> Poll<Result<F::Output, Cancelled>> {
         let place = self.place;
-        if current.scopes(|scopes| scopes.take_returned(place)) {
-            current.owe(place);
-        }
-        if current.is_owed(place) && current.deliver(place) {
+        if current.scopes(|scopes| scopes.is_to_hear(place)) && hears(current, place) {
             current.absorb(|| future.set(None));
             return Poll::Ready(Err(current.take(place)));
         }
         let inside = future.as_mut().as_pin_mut();
         let polled = inside.expect("a cancel scope is polled after its end").poll(context);
-        let remains = current.scopes(|scopes| scopes.settle(place));
-        current.dispose(remains);
-        if current.scopes(|scopes| scopes.take_unwind(place)) {
+        if !current.scopes(|scopes| scopes.is_quiet(place)) && must_unwind(current, place) {
             current.absorb(|| future.set(None));
             return Poll::Ready(Err(current.take(place)));
         }
@@ -284,12 +288,31 @@ impl Scope {
     /// The scope is over. Gives its parent, and whether a request of its own is to be taken back.
     pub(super) fn depart(&mut self, current: &Current, absorb: bool) -> (u32, bool) {
         let place = self.place;
-        let (parent, remains) =
-            current.scopes(|scopes| (scopes.parent(place), scopes.leave(place, absorb)));
-        current.dispose(remains);
+        let parent = current.scopes(|scopes| scopes.parent(place));
+        if !current.scopes(|scopes| scopes.leave_plainly(place)) {
+            let remains = current.scopes(|scopes| scopes.leave(place, absorb));
+            current.dispose(remains);
+        }
         self.owner = None;
         (parent, std::mem::take(&mut self.fired))
     }
+}
+
+/// What concerns the scope comes in before its poll. True: it takes a request.
+#[cold]
+fn hears(current: &Current, place: u32) -> bool {
+    if current.scopes(|scopes| scopes.take_returned(place)) {
+        current.owe(place);
+    }
+    current.is_owed(place) && current.deliver(place)
+}
+
+/// What its poll left behind is looked through. True: something inside wants it unwound.
+#[inline(never)]
+fn must_unwind(current: &Current, place: u32) -> bool {
+    let remains = current.scopes(|scopes| scopes.settle(place));
+    current.dispose(remains);
+    current.scopes(|scopes| scopes.take_unwind(place))
 }
 
 impl Drop for Scope {
