@@ -1,7 +1,7 @@
 //! One instance under Linux: raw epoll on polling's descriptor, an eventfd to end a wait.
 //!
-//! polling's own wait makes five system calls, this one makes one, and two more where a limit ends
-//! it. In return polling's wait and notify are never used on this descriptor, and the two events of
+//! polling's own wait makes five system calls, this one makes one, two with a short limit.
+//! In return polling's wait and notify are never used on this descriptor, and the two events of
 //! polling's own helpers, whose key is [`polling`]'s reserved `usize::MAX`, are ignored.
 //!
 //! The bell is registered by edges and never read: each ring is one event. An event can be taken by
@@ -20,7 +20,6 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, p
 use rustix::io::Errno;
 
 use super::source::Readiness;
-use crate::driver::clock::Instant;
 use crate::sys::{AtomicBool, Ordering};
 
 /// Key of the bell; sources are addresses, and none is zero.
@@ -29,7 +28,10 @@ const BELL: u64 = 0;
 /// Key of polling's own helpers.
 const RESERVED: u64 = usize::MAX as u64;
 
-/// The longest wait in milliseconds, two weeks; its end is one wake-up too many.
+/// A shorter wait ends in time, at the price of one more call if there are events.
+const SHORT: Duration = Duration::from_millis(20);
+
+/// The longest wait in milliseconds, two weeks.
 const LONGEST: u128 = 1 << 30;
 
 /// Events taken with one call.
@@ -79,7 +81,8 @@ impl Instance {
         }
     }
 
-    /// Hands out events; blocks until there is one, or a notification, or `limit` has passed.
+    /// Hands out events; blocks until there is one, or a notification, or `limit` has passed. It
+    /// may end early, with nothing.
     pub(super) fn wait(&self, limit: Option<Duration>, deliver: impl FnMut(usize, Readiness)) {
         let told = self.rung.swap(false, Ordering::AcqRel);
         self.collect(if told { Some(Duration::ZERO) } else { limit }, deliver);
@@ -117,22 +120,18 @@ impl Instance {
     }
 
     /// epoll counts its limit in milliseconds, and the call that does not is too young for many
-    /// kernels. So it waits for the whole ones, and `ppoll` for the rest.
+    /// kernels. So `ppoll` waits for a short time, and a long one ends a little early.
     fn take(&self, room: &mut Vec<epoll::Event>, limit: Option<Duration>) -> io::Result<()> {
-        let Some(limit) = limit.filter(|limit| !limit.is_zero()) else {
-            return self.take_within(room, limit);
-        };
-        let start = Instant::now();
-        let whole = limit.as_millis().min(LONGEST);
-        if whole > 0 {
-            self.take_within(room, Some(Duration::from_millis(whole as u64)))?;
+        match limit {
+            Some(limit) if limit < SHORT && !limit.is_zero() => match self.block(limit)? {
+                true => self.take_within(room, Some(Duration::ZERO)),
+                false => Ok(()),
+            },
+            limit => {
+                let whole = |limit: Duration| limit.as_millis().min(LONGEST) as u64;
+                self.take_within(room, limit.map(|limit| Duration::from_millis(whole(limit))))
+            }
         }
-        let rest = limit.saturating_sub(start.elapsed());
-        if !room.is_empty() || rest.is_zero() || whole == LONGEST {
-            return Ok(());
-        }
-        self.block(rest)?;
-        self.take_within(room, Some(Duration::ZERO))
     }
 
     /// `limit` is in whole milliseconds.
@@ -144,11 +143,12 @@ impl Instance {
         }
     }
 
-    /// Blocks until there are events, or the time is up; a signal may end it early.
-    fn block(&self, limit: Duration) -> io::Result<()> {
+    /// Blocks until there are events (true), or the time is up; a signal may end it early.
+    fn block(&self, limit: Duration) -> io::Result<bool> {
         let mut events = [PollFd::new(&self.poller, PollFlags::IN)];
         match poll(&mut events, Timespec::try_from(limit).ok().as_ref()) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Ok(count) => Ok(count > 0),
+            Err(Errno::INTR) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

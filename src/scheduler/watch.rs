@@ -14,8 +14,8 @@ use crate::scheduler::queue::Lane;
 use crate::sys::{AtomicU64, CachePadded, Mutex, Ordering};
 
 /// So long the guard goes on looking though all sleep: work tends to come back, and starting the
-/// watch anew costs a notification.
-const CALM: Duration = Duration::from_millis(10);
+/// watch anew costs a notification, which is as dear as a few looks.
+const CALM: Duration = Duration::from_micros(400);
 
 #[derive(Debug)]
 pub(crate) struct Watch {
