@@ -62,7 +62,7 @@ const LEAVING: [Manner; 5] = [Polite, Dribbles, HalfCloses, Resets, Vanishes];
 struct Tally {
     accepted: AtomicUsize,
     answered: AtomicUsize,
-    /// Times a handler had to wait for a client in the midst of a request or of an answer.
+    /// Handlers that had to wait for their client in the midst of a request or of an answer.
     halted: AtomicUsize,
     left: AtomicUsize,
     failed: AtomicUsize,
@@ -102,12 +102,13 @@ impl Tally {
 struct Accepted {
     tally: Arc<Tally>,
     begun: bool,
+    halted: bool,
 }
 
 impl Accepted {
     fn new(tally: &Arc<Tally>) -> Self {
         add(&tally.accepted);
-        Accepted { tally: tally.clone(), begun: false }
+        Accepted { tally: tally.clone(), begun: false, halted: false }
     }
 }
 
@@ -144,8 +145,9 @@ async fn accept_all(
 /// Serves one client, and notes how that ended.
 async fn handle(stream: TcpStream, mut accepted: Accepted, patience: Duration) {
     accepted.begun = true;
+    let ended = catch_cancelled(exchange(&stream, &mut accepted, patience)).await;
     let tally = &*accepted.tally;
-    match catch_cancelled(exchange(&stream, tally, patience)).await {
+    match ended {
         Ok(Ok(())) => add(&tally.left),
         Ok(Err(error)) if error.is_timeout() => add(&tally.timed_out),
         Ok(Err(_)) => add(&tally.failed),
@@ -156,28 +158,27 @@ async fn handle(stream: TcpStream, mut accepted: Accepted, patience: Duration) {
     }
 }
 
-async fn exchange(stream: &TcpStream, tally: &Tally, patience: Duration) -> Result<()> {
+async fn exchange(stream: &TcpStream, accepted: &mut Accepted, patience: Duration) -> Result<()> {
     let mut request = [0; REQUEST];
     loop {
         let count = stream.read(&mut request).await?;
         if count == 0 {
             return Ok(());
         }
-        halting(tally, stream.read_exact(&mut request[count..])).await?;
-        let answer = async { Ok(halting(tally, stream.write_all(&request)).await?) };
+        halting(accepted, stream.read_exact(&mut request[count..])).await?;
+        let answer = async { Ok(halting(accepted, stream.write_all(&request)).await?) };
         filch::timeout(patience, answer).await?;
-        add(&tally.answered);
+        add(&accepted.tally.answered);
     }
 }
 
-/// Counts it once if the operation has to wait.
-async fn halting<F: Future>(tally: &Tally, operation: F) -> F::Output {
+/// Counts the connection if the operation has to wait, and it is the first that has to.
+async fn halting<F: Future>(accepted: &mut Accepted, operation: F) -> F::Output {
     let mut operation = pin!(operation);
-    let mut halted = false;
     poll_fn(|cx| {
         let result = operation.as_mut().poll(cx);
-        if result.is_pending() && !std::mem::replace(&mut halted, true) {
-            add(&tally.halted);
+        if result.is_pending() && !std::mem::replace(&mut accepted.halted, true) {
+            add(&accepted.tally.halted);
         }
         result
     })
@@ -277,7 +278,9 @@ impl Server {
 
     /// One more client is served as if there were no others.
     fn check_alive(&self) {
+        let left = get(&self.tally.left);
         client(self.address, Polite, CLIENTS).join().unwrap();
+        reach(&self.tally.left, left + 1);
     }
 
     /// Cancels the server, awaits it, and sees that it was the last task.

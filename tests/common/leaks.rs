@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -36,11 +37,16 @@ impl Before {
         Before { descriptors: descriptors(), name }
     }
 
-    /// Checks that nothing is left. A thread that was joined may still be listed for a moment.
+    /// Checks that nothing is left. Who ends by itself may take a moment; nobody takes as long as
+    /// this waits.
     pub(crate) fn check(self) {
-        while threads(self.name) > 0 {
-            std::thread::yield_now();
+        for _ in 0..20_000 {
+            if threads(self.name) == 0 && descriptors() == self.descriptors {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
+        assert_eq!(threads(self.name), 0, "threads that are called {:?}", self.name);
         assert_eq!(descriptors(), self.descriptors, "open descriptors");
     }
 }
