@@ -66,3 +66,20 @@ fn closure_runs_or_is_dropped_in_the_end() {
         assert_eq!(*steps.0.0.lock(), 2);
     });
 }
+
+/// Breaks if a closure that ends its own pool waits for its thread, too.
+#[test]
+fn closure_that_ends_its_pool_does_not_wait_for_itself() {
+    explore(|| {
+        let pool = Arc::new(Pool::new(2, Duration::MAX, "model"));
+        let steps = Steps::new();
+        let (there, ends) = (pool.clone(), steps.clone());
+        let end = move || {
+            assert_eq!(there.shut_down(Duration::MAX), 0);
+            ends.step();
+        };
+        pool.submit(Box::new(end)).unwrap();
+        steps.wait_for(1);
+        assert_eq!(pool.shut_down(Duration::MAX), 0);
+    });
+}

@@ -8,6 +8,7 @@
 //! least as many idle threads as closures, all closures are taken care of.
 //! Model: `loom-tests/blocking.rs`.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
@@ -15,8 +16,13 @@ use std::time::Duration;
 use crate::driver::clock::Instant;
 use crate::error::Error;
 use crate::probe;
-use crate::sys::{Arc, Condvar, Mutex, thread};
+use crate::sys::{Arc, Condvar, Mutex, thread, thread_local};
 use crate::task::Job;
+
+thread_local! {
+    /// The pool, by address, whose thread this is.
+    static HERE: Cell<usize> = const { Cell::new(0) };
+}
 
 /// The threads of one runtime.
 pub(crate) struct Pool(Arc<Shared>);
@@ -131,9 +137,10 @@ impl Pool {
     }
 
     /// Closes the pool, drops what has not begun to run, and waits a while for what has. Gives the
-    /// number of threads that are left behind.
+    /// number of threads that are left behind. A closure that calls this does not wait for itself.
     pub(crate) fn shut_down(&self, limit: Duration) -> usize {
         let end = Instant::now() + limit;
+        let own = usize::from(HERE.with(Cell::get) == self.0.address());
         let mut state = self.0.state.lock();
         state.closed = true;
         let queue = std::mem::take(&mut state.queue);
@@ -141,20 +148,21 @@ impl Pool {
         drop(queue);
         self.0.work.notify_all();
         let mut state = self.0.state.lock();
-        while state.threads > 0 {
+        while state.threads > own {
             let left = end.duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
             (state, _) = self.0.ended.wait_for(state, left);
         }
-        state.threads
+        state.threads - own
     }
 }
 
 impl Shared {
     /// What a thread does.
     fn work(&self) {
+        HERE.with(|here| here.set(self.address()));
         self.state.lock().begun += 1;
         while let Some(job) = self.next() {
             let run = std::panic::AssertUnwindSafe(job);
@@ -163,6 +171,10 @@ impl Shared {
             }
         }
         self.ended.notify_all();
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     /// The next closure; `None`: the thread is to end, and is not counted any more.

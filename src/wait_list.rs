@@ -19,6 +19,7 @@
 //! Model: `loom-tests/wait_list.rs`.
 
 use std::marker::PhantomPinned;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::task::Waker;
@@ -292,7 +293,8 @@ unsafe fn wake<T>(waiter: NonNull<Waiter<T>>) -> Option<Waker> {
 
 /// Wakers to be used once the lock is released; dropping them uses them, too.
 ///
-/// The first needs no allocation. If a waker panics, the others are still used.
+/// The first needs no allocation. If a waker panics, that is the end of that, and the others are
+/// still used.
 #[derive(Debug, Default)]
 pub(crate) struct Wakers {
     first: Option<Waker>,
@@ -311,18 +313,15 @@ impl Wakers {
 
     /// Wakes everybody, in order, and has room for as many again.
     pub(crate) fn wake_and_keep_room(&mut self) {
-        /// Goes on behind a waker that panicked.
-        struct Rest<'a>(std::vec::Drain<'a, Waker>);
-        impl Drop for Rest<'_> {
-            fn drop(&mut self) {
-                self.0.by_ref().for_each(Waker::wake);
-            }
-        }
-        let rest = Rest(self.more.drain(..));
-        if let Some(first) = self.first.take() {
-            first.wake();
-        }
-        drop(rest);
+        self.first.take().into_iter().chain(self.more.drain(..)).for_each(use_up);
+    }
+}
+
+/// Wakes. A panic ends here: this thread may be unwinding, and a second one would end the process.
+fn use_up(waker: Waker) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        // Its destructor is foreign, too.
+        std::mem::forget(payload);
     }
 }
 

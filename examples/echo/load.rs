@@ -12,9 +12,6 @@ use crate::options::Options;
 use crate::stop::Stop;
 use crate::totals::{Recorder, Totals};
 
-/// How long one request may take.
-const LIMIT: Duration = Duration::from_secs(2);
-
 /// A load, ready to run.
 #[derive(Debug)]
 pub(crate) struct Load {
@@ -22,13 +19,16 @@ pub(crate) struct Load {
     connections: usize,
     size: usize,
     seconds: u32,
+    /// How long one request may take.
+    patience: Duration,
     totals: Arc<Totals>,
 }
 
 impl Load {
     pub(crate) fn new(address: SocketAddr, options: &Options) -> Self {
-        let Options { connections, size, seconds, .. } = *options;
-        Load { address, connections, size, seconds, totals: Arc::new(Totals::default()) }
+        let Options { connections, size, seconds, patience, .. } = *options;
+        let (patience, totals) = (Duration::from_secs(patience.into()), Arc::default());
+        Load { address, connections, size, seconds, patience, totals }
     }
 
     /// Runs for its time, or until a signal, and says how it was.
@@ -55,8 +55,8 @@ impl Load {
         let start = Instant::now();
         let clients: Vec<_> = (0..self.connections)
             .map(|number| {
-                let (address, size, totals) = (self.address, self.size, self.totals.clone());
-                filch::spawn(client(number, address, size, totals))
+                let (address, size, patience) = (self.address, self.size, self.patience);
+                filch::spawn(client(number, address, size, patience, self.totals.clone()))
             })
             .collect();
         self.watch(&mut stop, &clients).await;
@@ -107,16 +107,17 @@ async fn client(
     number: usize,
     address: SocketAddr,
     size: usize,
+    patience: Duration,
     totals: Arc<Totals>,
 ) -> Result<()> {
-    let stream = filch::timeout(LIMIT, async { Ok(TcpStream::connect(address).await?) }).await?;
+    let stream = filch::timeout(patience, async { Ok(TcpStream::connect(address).await?) }).await?;
     let mut recorder = Recorder::new(totals);
     let mut message: Vec<u8> = (0..size).map(|place| (place + number) as u8).collect();
     let mut answer = vec![0; size];
     loop {
         message[0] = message[0].wrapping_add(1);
         let start = Instant::now();
-        filch::timeout(LIMIT, request(&stream, &message, &mut answer)).await?;
+        filch::timeout(patience, request(&stream, &message, &mut answer)).await?;
         recorder.record(start, Instant::now());
     }
 }

@@ -6,6 +6,8 @@
 //! cargo run --release --example echo -- --listen 127.0.0.1:7000
 //! cargo run --release --example echo -- --connect 127.0.0.1:7000
 //! ~~~
+//! With `--connections` each process sees to it that it may open as many descriptors. Very many
+//! connections at once take a while to be made: `--patience` is for them.
 //! Every request runs under a timeout. At the end, and on Ctrl-C, everything is stopped by
 //! cancellation: clients give up where they stand, the server cancels its connections and waits
 //! for them. The summary must say: errors 0, tasks left 0.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 const USAGE: &str = "usage: echo [--connections N] [--size BYTES] [--seconds N] \
-                     [--listen ADDRESS:PORT | --connect ADDRESS:PORT]";
+                     [--patience SECONDS] [--listen ADDRESS:PORT | --connect ADDRESS:PORT]";
 
 #[derive(Debug)]
 pub(crate) struct Options {
@@ -14,6 +14,8 @@ pub(crate) struct Options {
     /// Bytes in one message.
     pub(crate) size: usize,
     pub(crate) seconds: u32,
+    /// How long one request may take, in seconds.
+    pub(crate) patience: u32,
 }
 
 #[derive(Debug)]
@@ -50,7 +52,8 @@ impl NoRun {
 
 impl Options {
     pub(crate) fn from_arguments(arguments: impl Iterator<Item = String>) -> Result<Self, NoRun> {
-        let mut options = Options { role: Role::Both, connections: 64, size: 64, seconds: 5 };
+        let (role, patience) = (Role::Both, 2);
+        let mut options = Options { role, connections: 64, size: 64, seconds: 5, patience };
         let mut arguments = arguments;
         while let Some(name) = arguments.next() {
             if name == "--help" || name == "-h" {
@@ -66,6 +69,7 @@ impl Options {
             "--connections" => self.connections = number(name, value, 1..=100_000)?,
             "--size" => self.size = number(name, value, 1..=64 << 10)?,
             "--seconds" => self.seconds = number(name, value, 1..=86_400)?,
+            "--patience" => self.patience = number(name, value, 1..=3_600)?,
             "--listen" => self.take_role(Role::Listen(parse(name, value)?))?,
             "--connect" => self.take_role(Role::Connect(parse(name, value)?))?,
             _ => return Err(NoRun::Wrong(format!("unknown option {name:?}"))),
@@ -85,8 +89,7 @@ impl Options {
     pub(crate) fn descriptors(&self) -> u64 {
         let sockets = match self.role {
             Role::Both => 2 * self.connections,
-            Role::Connect(_) => self.connections,
-            Role::Listen(_) => 0,
+            Role::Connect(_) | Role::Listen(_) => self.connections,
         };
         sockets as u64 + 100
     }

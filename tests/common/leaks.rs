@@ -1,0 +1,52 @@
+//! What a process holds of the system: descriptors, and threads of a name.
+
+#![allow(dead_code)]
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Descriptors are counted for the whole process: one test at a time.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Threads whose name begins with `name`. The test runner's own are called as their tests are.
+pub(crate) fn threads(name: &str) -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    names.filter(|found| found.starts_with(name)).count()
+}
+
+/// What there was, to be compared with what there is.
+#[derive(Debug)]
+pub(crate) struct Before {
+    descriptors: usize,
+    name: &'static str,
+}
+
+impl Before {
+    /// `name` is that of the threads to be missed at the end; nobody else's.
+    pub(crate) fn now(name: &'static str) -> Self {
+        assert_eq!(threads(name), 0, "threads that are called {name:?} are there already");
+        Before { descriptors: descriptors(), name }
+    }
+
+    /// Checks that nothing is left. Who ends by itself may take a moment; nobody takes as long as
+    /// this waits.
+    pub(crate) fn check(self) {
+        for _ in 0..20_000 {
+            if threads(self.name) == 0 && descriptors() == self.descriptors {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(threads(self.name), 0, "threads that are called {:?}", self.name);
+        assert_eq!(descriptors(), self.descriptors, "open descriptors");
+    }
+}
