@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::frames::{Frame, Group, Signal};
-use crate::program::{Block, Deed, MOST, PERMITS, PROMISES, ROOM};
+use crate::program::{Block, Deed, MOST, PERMITS, PROMISES, ROOM, TICK};
 use crate::shared::{Queue, Semaphore};
 
 /// A future, by its number.
@@ -78,6 +78,7 @@ pub(crate) struct Model {
     /// By their time, and then by when they were set.
     pub(crate) alarms: BTreeMap<(u64, u64), Alarm>,
     pub(crate) serial: u64,
+    timers: u64,
     pub(crate) futures: Vec<Future>,
     pub(crate) tasks: Vec<Task>,
     pub(crate) promises: Vec<Id>,
@@ -181,9 +182,10 @@ impl Model {
         (at, self.serial)
     }
 
-    /// An odd moment, so much later.
-    pub(crate) fn later(&self, time: u64) -> u64 {
-        (self.now + time) | 1
+    /// A moment of its own, so much later.
+    pub(crate) fn later(&mut self, time: u64) -> u64 {
+        self.timers += 1;
+        (self.now / TICK + time) * TICK + self.timers
     }
 
     pub(crate) fn item(&mut self) -> u32 {
@@ -239,7 +241,7 @@ impl Model {
 
     /// Lets everything run that can, until so much time has passed.
     fn settle(&mut self, time: u64) {
-        let until = self.now + 2 * time + 2;
+        let until = self.now + (time + 1) * TICK;
         loop {
             while let Some(turn) = self.ready.pop_front() {
                 match turn {

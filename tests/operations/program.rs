@@ -14,6 +14,9 @@ pub(crate) const PROMISES: usize = 4;
 /// The room of each queue; zero: unbounded.
 pub(crate) const ROOM: [usize; 2] = [1, 0];
 pub(crate) const PERMITS: usize = 2;
+/// The driver acts at whole ticks. Each timer of a task has a moment of its own between two, so
+/// that no two things happen at one instant unless one causes the other.
+pub(crate) const TICK: u64 = 1 << 20;
 /// So many steps no sequence takes until its last task has ended.
 pub(crate) const MOST: usize = 500;
 

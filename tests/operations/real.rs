@@ -9,7 +9,7 @@ use filch::time::Instant;
 use filch::{Deadline, Error, Promise, Result, TaskGroup, TaskRef};
 
 use crate::common::Boom;
-use crate::program::{After, Block, Deed, MOST, Op, PERMITS, PROMISES, ROOM};
+use crate::program::{After, Block, Deed, MOST, Op, PERMITS, PROMISES, ROOM, TICK};
 
 type Running = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
@@ -39,10 +39,8 @@ pub(crate) fn run(deeds: &[Deed]) -> Vec<String> {
 }
 
 /// Lets everything run that can, until so much time has passed.
-///
-/// The driver's times are even, those of tasks odd: so these never meet.
 async fn settle(time: u64) {
-    filch::sleep(Duration::from_nanos(2 * time + 2)).await;
+    filch::sleep(Duration::from_nanos((time + 1) * TICK)).await;
 }
 
 struct World {
@@ -54,6 +52,7 @@ struct World {
     log: Mutex<Vec<String>>,
     /// The last number given to an item.
     items: Mutex<u32>,
+    timers: Mutex<u64>,
 }
 
 /// What is lexically around a block.
@@ -74,6 +73,7 @@ impl World {
             permits: Arc::new(Semaphore::new(PERMITS)),
             log: Mutex::default(),
             items: Mutex::default(),
+            timers: Mutex::default(),
         }
     }
 
@@ -96,10 +96,12 @@ impl World {
         *items
     }
 
-    /// An odd moment, so much later.
+    /// A moment of its own, so much later.
     fn later(&self, time: u64) -> Instant {
-        let now = self.start.elapsed().as_nanos() as u64;
-        self.start + Duration::from_nanos((now + time) | 1)
+        let mut timers = self.timers.lock().unwrap();
+        *timers += 1;
+        let now = self.start.elapsed().as_nanos() as u64 / TICK;
+        self.start + Duration::from_nanos((now + time) * TICK + *timers)
     }
 
     fn log(&self, who: &str, what: String) {
