@@ -3,9 +3,9 @@
 //!
 //! A sequence is made from bytes (`operations/program.rs`): tasks with programs of sleeps,
 //! promises, queues, permits, timeouts, groups and handlers, and between them requests, results
-//! and time. The model (`operations/model.rs`) is written after the state tables alone. In the
-//! simulation's order for seed 0 there is one right answer, down to the order of events within an
-//! instant.
+//! and time. The model (`operations/model.rs`) is written after the state tables, and uses nothing
+//! of filch. In the simulation's order for seed 0 there is one right answer, down to the order of
+//! events; no two timers go off at one instant.
 //!
 //! `FILCH_SEQUENCES=n` does `n` sequences, from number `FILCH_FIRST_SEQUENCE` on. One that differs
 //! is made as small as can be, and printed.

@@ -99,11 +99,13 @@ impl Model {
                     Flow::On(signal)
                 }
             },
-            Frame::Acquire(id, block) => {
-                let with_it = matches!(signal, Signal::Go);
-                self.acquirer_leaves(id, with_it);
-                if with_it { self.enter(task, Frame::Permit, &block) } else { Flow::On(signal) }
-            }
+            Frame::Acquire(id, block) => match signal {
+                Signal::Go => self.enter(task, Frame::Permit, &block),
+                signal => {
+                    self.acquirer_leaves(id);
+                    Flow::On(signal)
+                }
+            },
             Frame::Exit { group, body, cancelled } => {
                 self.exit_goes_on(task, group, body, cancelled, signal)
             }

@@ -5,7 +5,7 @@
 //! the line of those that can run. A task is a stack of [`Frame`]s; a step goes on until it has to
 //! wait. Time moves when nobody can run.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::frames::{Frame, Group, Signal};
 use crate::program::{Block, Deed, MOST, PERMITS, PROMISES, ROOM, TICK};
@@ -85,6 +85,8 @@ pub(crate) struct Model {
     pub(crate) queues: Vec<Queue>,
     pub(crate) permits: Semaphore,
     pub(crate) groups: Vec<Group>,
+    /// Those who were told although they had been cancelled.
+    pub(crate) noticed: BTreeSet<Id>,
     pub(crate) items: u32,
     log: Vec<String>,
 }

@@ -86,24 +86,32 @@ impl Model {
     }
 
     fn wake_getter(&mut self, number: usize) {
-        while let Some(id) = self.queues[number].getters.pop_front() {
-            if self.finish(id, State::Value) {
-                break;
-            }
+        if let Some(id) = self.queues[number].getters.pop_front() {
+            self.notify(id);
         }
     }
 
     fn wake_putter(&mut self, number: usize) {
-        while let Some(id) = self.queues[number].putters.pop_front() {
-            if self.finish(id, State::Value) {
-                break;
-            }
+        if let Some(id) = self.queues[number].putters.pop_front() {
+            self.notify(id);
         }
+    }
+
+    /// Tells one who waits. If he was cancelled and has not left the line yet, he gets the notice
+    /// all the same, and passes it on: asyncio would skip him, at the same instant.
+    fn notify(&mut self, id: Id) {
+        if !self.finish(id, State::Value) {
+            self.noticed.insert(id);
+        }
+    }
+
+    fn was_noticed(&mut self, id: Id) -> bool {
+        self.futures[id].state == State::Value || self.noticed.remove(&id)
     }
 
     /// One who waited to get goes away: with a notice, he passes it on.
     pub(crate) fn getter_leaves(&mut self, number: usize, id: Id) {
-        let noticed = self.futures[id].state == State::Value;
+        let noticed = self.was_noticed(id);
         let queue = &mut self.queues[number];
         queue.getters.retain(|getter| *getter != id);
         if noticed && !queue.items.is_empty() {
@@ -113,7 +121,7 @@ impl Model {
 
     /// One who waited to put goes away: with a notice, he passes it on.
     pub(crate) fn putter_leaves(&mut self, number: usize, id: Id) {
-        let noticed = self.futures[id].state == State::Value;
+        let noticed = self.was_noticed(id);
         let queue = &mut self.queues[number];
         queue.putters.retain(|putter| *putter != id);
         if noticed && !queue.is_full() {
@@ -137,8 +145,7 @@ impl Model {
 
     /// Takes a permit, if nobody is before this one.
     pub(crate) fn take_permit(&mut self) -> bool {
-        let pending = |id: &Id| self.futures[*id].state == State::Pending;
-        let free = self.permits.value > 0 && !self.permits.waiters.iter().any(pending);
+        let free = self.permits.value > 0 && self.permits.waiters.is_empty();
         self.permits.value -= usize::from(free);
         free
     }
@@ -151,17 +158,16 @@ impl Model {
     /// Gives the permits that are there to those who wait.
     fn hand_out(&mut self) {
         while self.permits.value > 0 {
-            let pending = |id: &&Id| self.futures[**id].state == State::Pending;
-            let Some(&id) = self.permits.waiters.iter().find(pending) else { break };
+            let Some(id) = self.permits.waiters.pop_front() else { break };
             self.permits.value -= 1;
-            self.finish(id, State::Value);
+            self.notify(id);
         }
     }
 
-    /// One who waited for a permit goes on, or away; with a permit, he hands it on.
-    pub(crate) fn acquirer_leaves(&mut self, id: Id, with_it: bool) {
+    /// One who waited for a permit goes away; with a permit, he hands it on.
+    pub(crate) fn acquirer_leaves(&mut self, id: Id) {
         self.permits.waiters.retain(|waiter| *waiter != id);
-        if !with_it && self.futures[id].state == State::Value {
+        if self.was_noticed(id) {
             self.permits.value += 1;
         }
         self.hand_out();
