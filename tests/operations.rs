@@ -7,10 +7,9 @@
 //! of filch. In the simulation's order for seed 0 there is one right answer, down to the order of
 //! events; no two timers go off at one instant.
 //!
-//! `FILCH_SEQUENCES=n` does `n` sequences, from number `FILCH_FIRST_SEQUENCE` on. One that differs
-//! is made as small as can be, and printed.
+//! `fuzz` has the same as a target of cargo-fuzz. `FILCH_SEQUENCES=n` does `n` sequences, from
+//! number `FILCH_FIRST_SEQUENCE` on. One that differs is made as small as can be, and printed.
 
-mod common;
 #[path = "operations/frames.rs"]
 mod frames;
 #[path = "operations/model.rs"]

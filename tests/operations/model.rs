@@ -270,8 +270,20 @@ impl Model {
                 Alarm::End(id) => {
                     self.finish(id, State::Value);
                 }
-                Alarm::Timeout { task, scope } => self.expire(task, scope),
+                Alarm::Timeout { task, scope } => {
+                    self.expire(task, scope);
+                    self.at_once(task);
+                }
             }
+        }
+    }
+
+    /// Whom his own timeout interrupts goes on at once, before others who waited for the same.
+    fn at_once(&mut self, task: usize) {
+        let is_his = |turn: &Turn| matches!(turn, Turn::Step(other) if *other == task);
+        if let Some(place) = self.ready.iter().position(is_his) {
+            self.ready.remove(place);
+            self.step(task);
         }
     }
 

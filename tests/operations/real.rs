@@ -1,5 +1,6 @@
 //! A sequence, done by filch in a simulation.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,7 +9,6 @@ use filch::sync::{Queue, Semaphore, Shutdown};
 use filch::time::Instant;
 use filch::{Deadline, Error, Promise, Result, TaskGroup, TaskRef};
 
-use crate::common::Boom;
 use crate::program::{After, Block, Deed, MOST, Op, PERMITS, PROMISES, ROOM, TICK};
 
 type Running = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
@@ -196,6 +196,18 @@ fn shown(error: &Error) -> String {
         None => error.to_string(),
     }
 }
+
+/// An error of the program.
+#[derive(Debug)]
+struct Boom(&'static str);
+
+impl fmt::Display for Boom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Boom {}
 
 /// The task that runs an operation.
 #[derive(Clone)]
