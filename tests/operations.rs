@@ -1,0 +1,68 @@
+//! Random sequences of operations, done by filch and by a plain sequential model: after each, both
+//! have come to the same.
+//!
+//! A sequence is made from bytes (`operations/program.rs`): tasks with programs of sleeps,
+//! promises, queues, permits, timeouts, groups and handlers, and between them requests, results
+//! and time. The model (`operations/model.rs`) is written after the state tables, and uses nothing
+//! of filch. In the simulation's order for seed 0 there is one right answer, down to the order of
+//! events; no two timers go off at one instant.
+//!
+//! `fuzz` has the same as a target of cargo-fuzz. `FILCH_SEQUENCES=n` does `n` sequences, from
+//! number `FILCH_FIRST_SEQUENCE` on. One that differs is made as small as can be, and printed.
+
+#[path = "operations/frames.rs"]
+mod frames;
+#[path = "operations/model.rs"]
+mod model;
+#[path = "operations/program.rs"]
+mod program;
+#[path = "operations/real.rs"]
+mod real;
+#[path = "operations/shared.rs"]
+mod shared;
+
+use fastrand::Rng;
+
+use program::Deed;
+
+const SEQUENCES: u64 = if cfg!(miri) { 3 } else { 2000 };
+
+#[test]
+fn filch_and_the_model_come_to_the_same() {
+    let setting = |name| std::env::var(name).ok().map(|value| value.parse().expect("a number"));
+    let first = setting("FILCH_FIRST_SEQUENCE").unwrap_or(0);
+    let count = setting("FILCH_SEQUENCES").unwrap_or(SEQUENCES);
+    for number in first..first + count {
+        let deeds = program::sequence(&bytes(number));
+        if difference(&deeds).is_some() {
+            let deeds = smallest(deeds);
+            let (step, want, got) = difference(&deeds).unwrap();
+            panic!(
+                "sequence {number} differs after deed {step}\nfilch {got}\nmodel {want}\n{deeds:?}"
+            );
+        }
+    }
+}
+
+/// The bytes of a sequence.
+fn bytes(number: u64) -> Vec<u8> {
+    let mut dice = Rng::with_seed(number);
+    let length = dice.usize(4..160);
+    (0..length).map(|_| dice.u8(..)).collect()
+}
+
+/// The first step at which they differ, with what the model and filch say.
+fn difference(deeds: &[Deed]) -> Option<(usize, String, String)> {
+    let (want, got) = (model::run(deeds), real::run(deeds));
+    let step = (0..want.len().max(got.len())).find(|step| want.get(*step) != got.get(*step))?;
+    let said = |steps: &[String]| steps.get(step).cloned().unwrap_or_default();
+    Some((step, said(&want), said(&got)))
+}
+
+/// Leaves out what can be left out, as long as they differ.
+fn smallest(mut deeds: Vec<Deed>) -> Vec<Deed> {
+    while let Some(less) = program::smaller(&deeds).into_iter().find(|d| difference(d).is_some()) {
+        deeds = less;
+    }
+    deeds
+}
