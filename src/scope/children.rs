@@ -181,10 +181,11 @@ impl Children {
         }
         let over = state.is_over();
         drop(state);
-        let waker = aborted.as_ref().and_then(|aborted| self.trigger.fire(&aborted.members));
-        if let Some(aborted) = aborted {
+        // The children first, then the parent, which may await somebody, too.
+        let waker = aborted.and_then(|aborted| {
             aborted.cancel();
-        }
+            self.trigger.fire(&aborted.members)
+        });
         match waker {
             Some(waker) => waker.wake(),
             None if over => self.wake(),

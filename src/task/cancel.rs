@@ -311,13 +311,13 @@ impl Walk<'_> {
                     }
                     at = next;
                 }
-                // In a ring, walks may want each other's locks. Who goes up waits, who goes down
-                // lets go: so they never wait for each other, and never dodge each other for ever.
                 Request::Counted => {
                     at.header().state.unlock_passed();
                     count_beyond(next);
                     return None;
                 }
+                // In a ring, walks may want each other's locks. Who goes up waits, who goes down
+                // lets go: so they never wait for each other, and never dodge each other for ever.
                 Request::Busy if at.address() < next.address() => patience.wait(),
                 Request::Busy => {
                     if !try_again_later(&at, self.message.clone()) {
