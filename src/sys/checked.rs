@@ -21,7 +21,7 @@ use std::sync::OnceLock;
 pub(crate) use loom::future::block_on;
 pub(crate) use loom::hint::spin_loop;
 pub(crate) use loom::thread;
-pub(crate) use real::{Arc, CachePadded, Ordering, UnsafeCell, fence};
+pub(crate) use real::{Arc, CachePadded, Ordering, UnsafeCell, constant, fence};
 
 /// Draws numbers for what is no task of a model: those are numbered from 1 in each run.
 pub(crate) fn take_numbers(count: u64) -> u64 {
@@ -293,6 +293,9 @@ pub(crate) struct Mutex<T> {
     gate: Gate,
     value: real::Mutex<T>,
 }
+
+/// A section under a lock is one step here, however it waits.
+pub(crate) use self::{Mutex as Brief, MutexGuard as BriefGuard};
 
 /// A lock that is held.
 #[derive(Debug)]
