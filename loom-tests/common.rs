@@ -133,7 +133,9 @@ pub(super) fn ends_elsewhere(queue: &Queue, task: &TaskRef) -> loom::thread::Joi
 struct Nowhere;
 
 impl Driver for Nowhere {
-    fn poll(&self, _instance: usize) {}
+    fn poll(&self, _instance: usize) -> bool {
+        false
+    }
     fn wait(&self, _instance: usize, _limit: Option<Duration>) {}
     fn notify(&self, _instance: usize) {}
 }

@@ -22,7 +22,9 @@ struct Seats {
 }
 
 impl Driver for Seats {
-    fn poll(&self, _instance: usize) {}
+    fn poll(&self, _instance: usize) -> bool {
+        false
+    }
 
     fn wait(&self, instance: usize, _limit: Option<Duration>) {
         self.waits.step();

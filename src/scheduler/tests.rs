@@ -28,9 +28,11 @@ impl Seats {
 }
 
 impl Driver for Seats {
-    fn poll(&self, instance: usize) {
+    fn poll(&self, instance: usize) -> bool {
         let ready = std::mem::take(&mut *self.events[instance].lock());
+        let any = !ready.is_empty();
         ready.into_iter().for_each(Waker::wake);
+        any
     }
 
     fn wait(&self, instance: usize, limit: Option<Duration>) {
