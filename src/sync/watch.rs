@@ -343,10 +343,10 @@ impl<T> Future for Changed<'_, T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let waker = context.waker().clone();
+        let mut waker = context.waker().clone();
         let Receiver { shared, seen } = &mut **this.receiver;
         let mut shared = shared.lock();
-        if !shared.line.update(this.waiter.as_ref(), &waker) {
+        if !shared.line.update(this.waiter.as_ref(), &mut waker) {
             this.waiter.as_mut().reset();
             if shared.version != *seen {
                 *seen = shared.version;

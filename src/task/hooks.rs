@@ -155,7 +155,7 @@ pub(crate) fn tell(task: &TaskRef, hooks: Vec<Hook>) {
     let mut callbacks = false;
     for hook in hooks {
         match hook {
-            Hook::Waiter(_, waker) => wake(waker),
+            Hook::Waiter(_, waker) => probe::wake(waker),
             Hook::Listener(_, listener) => inform(task, listener),
             Hook::Callback(_, callback) => {
                 callbacks = true;
@@ -192,13 +192,6 @@ impl TaskRef {
         let id = self.header().with_cold(|cold, _| cold.hooks.add_listener(listener));
         self.header().state.unlock_waited();
         id
-    }
-}
-
-/// Wakes whoever waits; a panic of a foreign waker is reported, and the others are told.
-pub(crate) fn wake(waker: Waker) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-        probe::stray_panic("a waker", Error::panic(payload));
     }
 }
 
@@ -255,9 +248,7 @@ pub(crate) fn bind(callback: impl FnOnce(TaskRef) + Send + 'static) -> Callback 
 
 /// Runs a done-callback; its panic is reported, and goes no further.
 pub(crate) fn run_callback(callback: Callback, task: TaskRef) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback(task))) {
-        probe::stray_panic("a done-callback", Error::panic(payload));
-    }
+    probe::contain("a done-callback", || callback(task));
 }
 
 /// Runs a done-callback where the task's home wants it run.

@@ -12,6 +12,7 @@
 use std::collections::VecDeque;
 use std::task::{Poll, Waker};
 
+use crate::probe;
 use crate::sys::{Arc, Mutex};
 use crate::task::answers::Ending;
 use crate::task::hooks::{Behind, CallbackId, Listen};
@@ -117,7 +118,7 @@ impl Several {
         let waker = progress.decided.and_then(|_| progress.waker.take());
         drop(progress);
         if let Some(waker) = waker {
-            waker.wake();
+            probe::wake(waker);
         }
     }
 }
