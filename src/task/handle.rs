@@ -283,18 +283,23 @@ impl TaskRef {
         if !self.header().state.lock_unless_done() {
             return Err(callback);
         }
-        let id = self.header().with_cold(|cold, _| cold.hooks.add_callback(callback));
+        let key = self.header().with_cold(|cold, _| cold.hooks.add_callback(callback));
         self.header().state.unlock_waited();
-        Ok(id)
+        Ok(CallbackId { task: self.header().id(), key })
     }
 
-    /// Forgets a callback, and returns whether it was still to be called (FUT-07).
+    /// Forgets a callback, and returns whether it was still to be called, by this task (FUT-07).
     #[doc(alias = "Task.remove_done_callback")]
     pub fn remove_done_callback(&self, id: CallbackId) -> bool {
+        id.task == self.header().id() && self.forget(id.key)
+    }
+
+    /// Forgets a callback, or a listener, and says whether it was still to be called.
+    pub(super) fn forget(&self, key: u64) -> bool {
         self.header().state.lock();
         let hook = self
             .header()
-            .with_cold_if_any(|cold| cold.and_then(|cold| cold.hooks.remove_callback(id)));
+            .with_cold_if_any(|cold| cold.and_then(|cold| cold.hooks.remove_called(key)));
         self.header().state.unlock();
         hook.is_some()
     }

@@ -23,9 +23,12 @@ use crate::task::report::{Report, Stopwatch};
 use crate::task::several::Several;
 use crate::task::vars;
 
-/// Names a registered done-callback.
+/// Names one registration of a done-callback, with one task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct CallbackId(u64);
+pub struct CallbackId {
+    pub(super) task: u64,
+    pub(super) key: u64,
+}
 
 pub(crate) type Callback = Box<dyn FnOnce(TaskRef) + Send>;
 
@@ -86,16 +89,16 @@ impl Hooks {
         self.last
     }
 
-    pub(crate) fn add_callback(&mut self, callback: Callback) -> CallbackId {
+    pub(crate) fn add_callback(&mut self, callback: Callback) -> u64 {
         self.last += 1;
         self.list.push(Hook::Callback(self.last, callback));
-        CallbackId(self.last)
+        self.last
     }
 
-    fn add_listener(&mut self, listener: Listener) -> CallbackId {
+    fn add_listener(&mut self, listener: Listener) -> u64 {
         self.last += 1;
         self.list.push(Hook::Listener(self.last, listener));
-        CallbackId(self.last)
+        self.last
     }
 
     fn find(&self, key: u64) -> Option<usize> {
@@ -134,8 +137,9 @@ impl Hooks {
         }
     }
 
-    pub(crate) fn remove_callback(&mut self, id: CallbackId) -> Option<Hook> {
-        let place = self.find(id.0)?;
+    /// A callback or a listener.
+    pub(crate) fn remove_called(&mut self, key: u64) -> Option<Hook> {
+        let place = self.find(key)?;
         (!matches!(self.list[place], Hook::Waiter(..))).then(|| self.list.remove(place))
     }
 
@@ -183,15 +187,16 @@ fn inform_later(task: &TaskRef, listener: Listener) {
 }
 
 impl TaskRef {
-    /// Has a listener called when the task has ended; in its turn if it has already.
-    pub(crate) fn listen(&self, listener: Listener) -> CallbackId {
+    /// Has a listener called when the task has ended; in its turn if it has already. Its key, or
+    /// zero.
+    pub(crate) fn listen(&self, listener: Listener) -> u64 {
         if !self.header().state.lock_unless_done() {
             inform_later(self, listener);
-            return CallbackId::default();
+            return 0;
         }
-        let id = self.header().with_cold(|cold, _| cold.hooks.add_listener(listener));
+        let key = self.header().with_cold(|cold, _| cold.hooks.add_listener(listener));
         self.header().state.unlock_waited();
-        id
+        key
     }
 }
 
