@@ -11,6 +11,7 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use filch::net::{TcpListener, TcpStream};
 use filch::sync::{Queue, oneshot};
 use filch::time::Instant;
 use filch::{Result, Runtime, gather, sleep, spawn, task_group, timeout_scope, to_thread};
@@ -204,6 +205,28 @@ fn closures_that_never_ran_are_dropped_though_wakers_panic() {
         Poll::Pending => false,
     }));
     drop(first);
+}
+
+#[test]
+fn a_simulated_network_goes_on_though_the_waker_of_a_reader_panics() {
+    filch::sim::run(0, async {
+        let panics = Panics::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let ours = TcpStream::connect(listener.local_addr()?).await?;
+        let (theirs, _) = listener.accept().await?;
+        let mut buffer = [0];
+        {
+            let mut read = pin!(theirs.read(&mut buffer));
+            panics.await_in_vain(read.as_mut());
+            drop_unwinding(ours);
+            while panics.used() == 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+        assert_eq!(theirs.read(&mut buffer).await?, 0);
+        Ok(())
+    })
+    .unwrap();
 }
 
 /// Looks at a queue when it is used, and when it is dropped.
