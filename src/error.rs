@@ -290,7 +290,9 @@ impl StdError for Elapsed {}
 /// annotation.
 #[diagnostic::on_unimplemented(
     message = "a task's future must end with `filch::Result<T>`, `()` or `!`, not `{Self}`",
-    note = "wrap the value: `Ok(value)`"
+    note = "wrap a plain value: `async {{ Ok(future.await) }}`",
+    note = "convert another error: `async {{ Ok(future.await?) }}`",
+    note = "`timeout_any` and `catch_cancelled_any` take a future with any output"
 )]
 pub trait Outcome: sealed::Sealed {
     /// What the task yields when it ends well.

@@ -211,7 +211,7 @@ impl<T: Clone> Receiver<T> {
         }
     }
 
-    /// Takes the next value if there is one.
+    /// Takes the next value if there is one, cloned as by [`recv`](Receiver::recv).
     ///
     /// # Errors
     /// [`TryRecvError`] if there is none.

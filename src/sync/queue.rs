@@ -7,16 +7,17 @@
 //! (QUE-10). So no item can be lost, or taken twice, by a cancellation.
 //! Model: `loom-tests/channel.rs`.
 
+use std::collections::{BinaryHeap, VecDeque};
+use std::fmt;
+use std::ops::Deref;
+use std::panic::Location;
+
 use crate::probe;
 use crate::sync::block::block_on;
 use crate::sync::order::{Fifo, Lifo, Order, Priority, Store};
 use crate::sync::queue_wait::{Get, Items, Join, Put};
 use crate::sys::{Brief, constant};
 use crate::wait_list::{WaitList, Wakers};
-use std::collections::{BinaryHeap, VecDeque};
-use std::fmt;
-use std::ops::Deref;
-use std::panic::Location;
 
 /// A queue of items, first in, first out; bounded or not.
 ///

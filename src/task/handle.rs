@@ -88,6 +88,7 @@ impl<T> Task<T> {
     ///
     /// # Panics
     /// Inside a task, whose worker it would block: await the task there.
+    #[track_caller]
     pub fn wait(mut self) -> Result<T> {
         assert!(!current::is_polling(), "a task cannot block in `wait`: await the task instead");
         self.task.block();
