@@ -53,7 +53,8 @@
 //! | streams and sockets | [`net`] |
 //!
 //! Nothing like it in asyncio: [`sim`], which runs the same program on one thread in virtual time,
-//! in an order that a seed decides; and [`model`], which runs it in every order there is.
+//! in an order that a seed decides; and [`model`], which runs it in every order there is, up to a
+//! number of preemptions.
 //!
 //! # The house
 //!
