@@ -49,7 +49,7 @@ use crate::task::unwind::by_error;
 /// # }).unwrap();
 /// ```
 #[derive(Clone)]
-#[doc(alias("asyncio.TaskGroup", "nursery"))]
+#[doc(alias("asyncio.TaskGroup", "nursery", "JoinSet"))]
 pub struct TaskGroup(Arc<Shared>);
 
 struct Shared {

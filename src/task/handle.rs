@@ -171,7 +171,7 @@ impl TaskRef {
     /// # Ok(())
     /// # }).unwrap();
     /// ```
-    #[doc(alias = "Task.cancel")]
+    #[doc(alias("Task.cancel", "abort", "CancellationToken"))]
     pub fn cancel(&self) -> bool {
         cancel::request(self, None)
     }
