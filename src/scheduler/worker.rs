@@ -9,11 +9,9 @@
 //! Care comes every 61 tasks, or about every 200 us if they are slow. A tick that is published with
 //! each task tells the others that this worker goes on.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::driver::clock::Instant;
-use crate::error::Error;
 use crate::probe;
 use crate::scheduler::Shared;
 use crate::scheduler::idle::{LOOK, Limit};
@@ -59,9 +57,8 @@ impl Worker {
         let _entered = self.local.enter();
         let mut turn = Turn::new(&self.shared, &self.local);
         turn.lane.set_parked(false);
-        while let Err(payload) = catch_unwind(AssertUnwindSafe(|| turn.work())) {
-            // Tasks contain their panics; this is a foreign waker's.
-            probe::stray_panic("a waker", Error::panic(payload));
+        // Whatever foreign code a turn runs is contained there; this is the last resort.
+        while probe::contain("a worker's turn", || turn.work()).is_none() {
             turn.recover();
         }
         turn.lane.set_parked(true);
