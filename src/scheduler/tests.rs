@@ -309,7 +309,7 @@ fn only_long_tasks_that_wait_at_every_look_are_shared_and_only_by_the_idle() {
     let watch = Watch::new(2);
     let (mut now, mut tick) = (Instant::from_nanoseconds(0), lanes[0].tick());
     let mut look_after = |polls: u32| {
-        now = now + LOOK;
+        now += LOOK;
         tick += polls;
         lanes[0].publish_tick(tick);
         let mut held = Vec::new();
