@@ -291,12 +291,7 @@ impl TaskRef {
     /// Forgets a callback, and returns whether it was still to be called (FUT-07).
     #[doc(alias = "Task.remove_done_callback")]
     pub fn remove_done_callback(&self, id: CallbackId) -> bool {
-        self.header().state.lock();
-        let hook = self
-            .header()
-            .with_cold_if_any(|cold| cold.and_then(|cold| cold.hooks.remove_callback(id)));
-        self.header().state.unlock();
-        hook.is_some()
+        self.remove_hook(id).is_some()
     }
 
     /// The one task that this one awaits, if it sleeps and awaits exactly one.

@@ -14,7 +14,7 @@ use std::task::{Poll, Waker};
 
 use crate::sys::{Arc, Mutex};
 use crate::task::answers::Ending;
-use crate::task::hooks::{Behind, CallbackId, Listen};
+use crate::task::hooks::{CallbackId, Listener};
 use crate::task::raw::TaskRef;
 use crate::task::waker;
 
@@ -100,7 +100,7 @@ impl Several {
     }
 
     /// A listener was called: that task has ended.
-    fn ended(&self, number: usize, task: &TaskRef) {
+    pub(super) fn ended(&self, number: usize, task: &TaskRef) {
         let ending = task.header().state.ending();
         let mut progress = self.progress.lock();
         if progress.decided.is_some() && self.enough == Enough::FirstWithoutValue {
@@ -119,19 +119,6 @@ impl Several {
         if let Some(waker) = waker {
             waker.wake();
         }
-    }
-}
-
-/// The listener of one of them.
-struct Ended(Arc<Several>, usize);
-
-impl Listen for Ended {
-    fn ended(self: Box<Self>, task: &TaskRef) {
-        self.0.ended(self.1, task);
-    }
-
-    fn behind(&self) -> Behind {
-        Behind::Several(self.0.clone())
     }
 }
 
@@ -155,7 +142,7 @@ impl Watch {
                 several.ended(number, task);
                 return CallbackId::default();
             }
-            task.listen(Box::new(Ended(several.clone(), number)))
+            task.listen(Listener::Several(several.clone(), number))
         };
         let listeners = several.tasks.iter().enumerate().map(listen).collect();
         Watch { several, listeners }
