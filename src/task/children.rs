@@ -67,6 +67,9 @@ struct State {
     errors: Vec<Error>,
 }
 
+/// So many places an empty group keeps.
+const KEPT: usize = 1024;
+
 /// The children that live, each at a place of its own, which its listener knows.
 ///
 /// Invariant: a place that is in `free` is empty; all others are taken.
@@ -97,7 +100,19 @@ impl Live {
     fn remove(&mut self, place: usize) -> Option<TaskRef> {
         let task = self.places[place].take();
         self.free.push(place);
+        if self.is_empty() {
+            self.begin_again();
+        }
         task
+    }
+
+    /// Nobody is left: what many children took is given back, what few took is kept.
+    fn begin_again(&mut self) {
+        if self.places.len() > KEPT {
+            *self = Live::default();
+        }
+        self.places.clear();
+        self.free.clear();
     }
 
     /// All of them, in the order of their spawning.

@@ -156,10 +156,10 @@ impl Drop for Earliest {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
     use super::*;
+    use crate::sys::{AtomicUsize, Ordering};
     use crate::task::grouped::Trigger;
     use crate::task::several::{Enough, Watch};
 

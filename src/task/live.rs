@@ -198,7 +198,7 @@ impl Chunk {
         let Some(first) = NonNull::new(first) else { handle_alloc_error(layout) };
         let chunk = Chunk { first, size, count };
         for cell in chunk.cells() {
-            // SAFETY: fresh memory; every class is a multiple of a word, and so is the cell's place.
+            // SAFETY: fresh memory; every class is a multiple of a word, so that cells are aligned.
             unsafe { cell.cast::<StateWord>().write(StateWord::new(0)) };
         }
         chunk
