@@ -46,6 +46,28 @@ fn closure_that_another_waits_for_gets_a_thread() {
     });
 }
 
+/// Breaks if a thread that takes a closure does not tell the next idle one.
+#[test]
+fn closures_that_wait_for_each_other_wake_two_threads() {
+    explore(|| {
+        let pool = Pool::new(2, Duration::MAX, "model");
+        let steps = Steps::new();
+        // The first time two threads are started; the second time they may be idle.
+        for before in [0, 2] {
+            for _ in 0..2 {
+                let meets = steps.clone();
+                let meet = move || {
+                    meets.step();
+                    meets.wait_for(before + 2);
+                };
+                pool.submit(Box::new(meet)).unwrap();
+            }
+            steps.wait_for(before + 2);
+        }
+        assert_eq!(pool.shut_down(Duration::MAX), 0);
+    });
+}
+
 /// Breaks if a thread ends without being counted out, or without ringing `ended`.
 #[test]
 fn closure_runs_or_is_dropped_in_the_end() {

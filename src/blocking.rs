@@ -4,8 +4,13 @@
 //! it has been idle for a while. Nothing waits for a closure that does not return: at the end the
 //! threads are given a moment, and what is still running is left behind.
 //!
-//! Invariant, under the lock: an idle thread takes a closure before it ends; so if there are at
-//! least as many idle threads as closures, all closures are taken care of.
+//! Idle threads are woken one after the other: while one is on its way nobody else is told, and
+//! when it has taken a closure it tells the next, if more wait. Where closures are short it, or a
+//! thread that has just done another, has taken them all by then.
+//!
+//! Invariants, under the lock: an idle thread takes a closure before it ends; so if there are at
+//! least as many idle threads as closures, all closures are taken care of. While closures wait and
+//! a thread is idle, one is `waking`.
 //! Model: `loom-tests/blocking.rs`.
 
 use std::cell::Cell;
@@ -46,7 +51,18 @@ struct State {
     /// Those that have begun, and come to every closure in the queue.
     begun: usize,
     idle: usize,
+    /// An idle thread has been told, or is about to be, and has not looked yet.
+    waking: bool,
     closed: bool,
+}
+
+impl State {
+    /// Is an idle thread to be told now?
+    fn tells_next(&mut self) -> bool {
+        let tells = !self.waking && self.idle > 0 && !self.queue.is_empty();
+        self.waking |= tells;
+        tells
+    }
 }
 
 /// Names a closure that was handed in.
@@ -96,7 +112,7 @@ impl Pool {
         let ticket = Ticket(state.last);
         state.queue.push_back((ticket, job));
         let need = if state.idle >= state.queue.len() {
-            Need::Wake
+            if state.tells_next() { Need::Wake } else { Need::Nothing }
         } else if state.threads < self.0.limit {
             state.threads += 1;
             Need::Thread(state.threads)
@@ -180,6 +196,10 @@ impl Shared {
         let mut state = self.state.lock();
         loop {
             if let Some((_, job)) = state.queue.pop_front() {
+                if state.tells_next() {
+                    drop(state);
+                    self.work.notify_one();
+                }
                 return Some(job);
             }
             if state.closed {
@@ -189,6 +209,7 @@ impl Shared {
             let passed;
             (state, passed) = self.work.wait_for(state, self.keep);
             state.idle -= 1;
+            state.waking = false;
             if passed && state.queue.is_empty() {
                 break;
             }

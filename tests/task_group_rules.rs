@@ -408,3 +408,43 @@ fn child_can_be_shielded_from_the_body_but_not_from_the_group() {
         Ok(())
     });
 }
+
+/// Waits to be asked to end, and says so.
+async fn says(log: Log, name: &'static str) -> Result<()> {
+    if let Err(cancelled) = catch_cancelled(sleep(seconds(10))).await {
+        log.add(name);
+        cancelled.raise().await;
+    }
+    Ok(())
+}
+
+#[test]
+fn children_are_asked_in_the_order_of_their_spawning_whoever_left_before() {
+    simulate(async {
+        let log = Log::new();
+        let group = task_group(async |group| {
+            // More than an empty group keeps place for, and fewer.
+            for count in [3_000, 10] {
+                let gone: Vec<_> = (0..count).map(|_| group.spawn(yield_now())).collect();
+                for child in gone {
+                    child.await?;
+                }
+            }
+            let names = ["a", "b", "c", "d"];
+            let first = names.map(|name| group.spawn(says(log.clone(), name)));
+            yield_now().await;
+            first[1].cancel();
+            first[3].cancel();
+            yield_now().await;
+            yield_now().await;
+            for name in ["e", "f", "g"] {
+                group.spawn(says(log.clone(), name));
+            }
+            yield_now().await;
+            Err::<(), _>(Boom("body").into())
+        });
+        assert_eq!(group.await.unwrap_err().errors().len(), 1);
+        assert_eq!(log.lines(), ["b", "d", "a", "c", "e", "f", "g"]);
+        Ok(())
+    });
+}

@@ -120,6 +120,18 @@ impl Handle {
         })
     }
 
+    /// As [`with_current`](Handle::with_current); outside a runtime, with the one that `other` has.
+    #[track_caller]
+    pub(crate) fn with_current_or<R>(
+        other: impl FnOnce() -> Option<Handle>,
+        look: impl FnOnce(&Handle) -> R,
+    ) -> R {
+        CURRENT.with(|current| match &*current.borrow() {
+            Some(handle) => look(handle),
+            None => other().map_or_else(|| outside(), |handle| look(&handle)),
+        })
+    }
+
     /// Starts a task in this runtime, from any thread.
     ///
     /// See [`spawn`](crate::spawn).

@@ -163,22 +163,36 @@ impl TaskBuilder {
 }
 
 impl TaskBuilder {
-    /// Starts it in that runtime, for rooms above.
+    /// Starts it in that runtime, for rooms above; `tell` is told of the task before it is queued.
     pub(crate) fn start_in<F, T>(
         self,
         handle: &Handle,
         future: F,
-        eagerly: bool,
+        location: &'static Location<'static>,
+        tell: impl FnOnce(&TaskRef),
+    ) -> Task<T>
+    where
+        F: Future<Output: Outcome<Value = T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        handle.start_told(future, location, |task| {
+            self.tell(task);
+            tell(task);
+        })
+    }
+
+    /// As [`start_in`](TaskBuilder::start_in), here and now.
+    pub(crate) fn start_eagerly_in<F, T>(
+        self,
+        handle: &Handle,
+        future: F,
         location: &'static Location<'static>,
     ) -> Task<T>
     where
         F: Future<Output: Outcome<Value = T>> + Send + 'static,
         T: Send + 'static,
     {
-        match eagerly {
-            false => handle.start_with(future, self, location),
-            true => handle.start_eagerly(future, self, location),
-        }
+        handle.start_eagerly(future, self, location)
     }
 }
 

@@ -9,7 +9,6 @@
 //! `as_completed`, `shield` and `staggered_race`.
 
 mod as_completed;
-pub(crate) mod children;
 mod gather;
 mod gather_tuple;
 mod shield;
@@ -21,7 +20,6 @@ mod timeout_scope;
 mod wait;
 
 pub use as_completed::{AsCompleted, AsCompletedBefore, as_completed};
-pub use children::GroupRefused;
 pub use gather::{Gather, GatherResults, Together, gather, gather_together};
 pub use shield::{Shield, shield};
 pub use staggered::{Raced, staggered_race};
@@ -30,3 +28,5 @@ pub use task_handle::TaskHandle;
 pub use timeout::{Timeout, TimeoutAny, timeout, timeout_any, timeout_at};
 pub use timeout_scope::{Deadline, NotActive, TimeoutScope, timeout_scope};
 pub use wait::{ReturnWhen, Wait, Waited, wait};
+
+pub use crate::task::children::GroupRefused;

@@ -13,8 +13,8 @@ use pin_project_lite::pin_project;
 
 use crate::error::{Cancelled, Error, Message, Outcome, Result};
 use crate::runtime::{Handle, TaskBuilder};
-use crate::scope::children::{Children, GroupRefused, Reserved};
 use crate::sys::{Arc, Mutex};
+use crate::task::children::{Children, GroupRefused, Reserved};
 use crate::task::current;
 use crate::task::grouped::{Grouped, Trigger};
 use crate::task::handle::Task;
@@ -153,7 +153,7 @@ impl TaskGroup {
         let location = Location::caller();
         self.start(builder, future, eagerly, location).unwrap_or_else(|refused| {
             let failed = std::future::ready(Err(refused.into()));
-            TaskBuilder::new().start_in(&self.handle(), failed, true, location)
+            TaskBuilder::new().start_eagerly_in(&self.handle(), failed, location)
         })
     }
 
@@ -169,9 +169,16 @@ impl TaskGroup {
         T: Send + 'static,
     {
         let reserved = self.reserve()?;
-        let task = builder.start_in(&self.handle(), future, eagerly, location);
-        reserved.admit(&task);
-        Ok(task)
+        if eagerly {
+            let task = builder.start_eagerly_in(&self.handle(), future, location);
+            reserved.admit(&task);
+            return Ok(task);
+        }
+        // It joins before anybody can run it.
+        let start = |handle: &Handle| {
+            builder.start_in(handle, future, location, |task| reserved.admit(task))
+        };
+        Ok(Handle::with_current_or(|| self.0.handle.lock().clone(), start))
     }
 
     /// A place for one more child, which is spawned next.

@@ -5,7 +5,7 @@
 //! costs the one who looks, and a short lock now and then. A task that is polled through somebody
 //! else's waker is not seen this way.
 
-use crate::task::hooks::Behind;
+use crate::task::hooks::Listener;
 use crate::task::raw::TaskRef;
 use crate::task::waker;
 
@@ -20,7 +20,7 @@ impl TaskRef {
             found.reserve(tasks);
             behind.reserve(listeners);
         }
-        found.extend(behind.iter().filter_map(Behind::waiter));
+        found.extend(behind.iter().filter_map(Listener::waiter));
         found
     }
 
@@ -28,7 +28,7 @@ impl TaskRef {
     fn look_for_awaiters(
         &self,
         found: &mut Vec<TaskRef>,
-        behind: &mut Vec<Behind>,
+        behind: &mut Vec<Listener>,
     ) -> Option<(usize, usize)> {
         let header = self.header();
         if !header.state.lock_unless_done() {
@@ -37,9 +37,10 @@ impl TaskRef {
         let wanted = header.with_waiter(|first, cold| {
             let hooks = cold.as_ref().map(|cold| &cold.hooks);
             let listed = hooks.into_iter().flat_map(|hooks| hooks.wakers());
-            let tasks = first.iter().chain(listed).filter_map(waker::task_of);
-            let listeners = hooks.into_iter().flat_map(|hooks| hooks.listeners());
-            (fill(found, tasks), fill(behind, listeners.map(|listener| listener.behind())))
+            let (waiter, listener) = (first.waiting_task(), first.listener());
+            let tasks = waiter.into_iter().chain(listed.filter_map(waker::task_of));
+            let listeners = hooks.into_iter().flat_map(|hooks| hooks.listeners().cloned());
+            (fill(found, tasks), fill(behind, listener.into_iter().chain(listeners)))
         });
         header.state.unlock();
         (wanted != (found.len(), behind.len())).then_some(wanted)
@@ -65,13 +66,4 @@ fn fill<T>(into: &mut Vec<T>, items: impl Iterator<Item = T>) -> usize {
         }
     }
     count
-}
-
-impl Behind {
-    fn waiter(&self) -> Option<TaskRef> {
-        match self {
-            Behind::Several(several) => several.waiter(),
-            Behind::Group(trigger) => trigger.parent(),
-        }
-    }
 }

@@ -4,6 +4,9 @@
 //! null; a list that travels is a *chain*, and its first cell says how long it is, of which class,
 //! and which chain comes next. So whoever takes up a chain touches one cell of it.
 //!
+//! Cells of up to two lines are as large as what is asked for, and lie side by side; larger ones
+//! begin at a line and are multiples of one, so that no two share it.
+//!
 //! Invariant: a free cell hangs in one place, and who owns that place owns its links.
 
 use std::alloc::Layout;
@@ -15,11 +18,16 @@ use crate::sys::{Ordering, UnsafeCell};
 use super::live::{Chunk, LINE, StateWord};
 use super::memory::Home;
 
+/// Up to here classes are a word apart: there may be a million of the smallest tasks.
+const TINY: usize = 128;
+const WORD: usize = 8;
 /// Up to here classes are a line apart, from here on four lines.
 const SMALL: usize = 1024;
 /// What is larger gets memory of its own.
 const LARGE: usize = 4096;
-pub(super) const CLASSES: usize = SMALL / LINE + (LARGE - SMALL) / (4 * LINE);
+const TINY_CLASSES: usize = TINY / WORD;
+const SMALL_CLASSES: usize = TINY_CLASSES + (SMALL - TINY) / LINE;
+pub(super) const CLASSES: usize = SMALL_CLASSES + (LARGE - SMALL) / (4 * LINE);
 /// Cells that travel together at most.
 const FULL: u32 = 64;
 /// Chunks double until they have so many bytes.
@@ -28,20 +36,27 @@ const LAST_CHUNK: usize = 64 * 1024;
 /// Returns the class of a cell, or `None` for one that gets memory of its own.
 #[inline]
 pub(super) fn class_of(layout: Layout) -> Option<u32> {
-    let size = layout.size().max(1);
+    let size = layout.size().max(size_of::<Free>());
     if layout.align() > LINE || size > LARGE {
         None
-    } else if size <= SMALL {
-        Some(((size - 1) / LINE) as u32)
+    } else if size > SMALL {
+        Some((SMALL_CLASSES + (size - SMALL - 1) / (4 * LINE)) as u32)
+    } else if size > TINY {
+        Some((TINY_CLASSES + (size - TINY - 1) / LINE) as u32)
     } else {
-        Some((SMALL / LINE + (size - SMALL - 1) / (4 * LINE)) as u32)
+        // A whole number of lines, if it must begin at one.
+        let size = if layout.align() > WORD { size.next_multiple_of(LINE) } else { size };
+        Some(((size - 1) / WORD) as u32)
     }
 }
 
 fn size_of_class(class: usize) -> usize {
-    match class.checked_sub(SMALL / LINE) {
-        None => (class + 1) * LINE,
-        Some(above) => SMALL + (above + 1) * 4 * LINE,
+    if class < TINY_CLASSES {
+        (class + 1) * WORD
+    } else if class < SMALL_CLASSES {
+        TINY + (class + 1 - TINY_CLASSES) * LINE
+    } else {
+        SMALL + (class + 1 - SMALL_CLASSES) * 4 * LINE
     }
 }
 
@@ -55,7 +70,7 @@ pub(super) struct Free {
     sent: UnsafeCell<Sent>,
 }
 
-const _: () = assert!(size_of::<Free>() <= LINE && align_of::<Free>() <= LINE);
+const _: () = assert!(size_of::<Free>() <= LINE && align_of::<Free>() <= WORD);
 
 /// What a chain says of itself.
 #[derive(Debug, Clone, Copy)]

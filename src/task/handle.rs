@@ -292,17 +292,7 @@ impl TaskRef {
     /// Forgets a callback, and returns whether it was still to be called, by this task (FUT-07).
     #[doc(alias = "Task.remove_done_callback")]
     pub fn remove_done_callback(&self, id: CallbackId) -> bool {
-        id.task == self.header().id() && self.forget(id.key)
-    }
-
-    /// Forgets a callback, or a listener, and says whether it was still to be called.
-    pub(super) fn forget(&self, key: u64) -> bool {
-        self.header().state.lock();
-        let hook = self
-            .header()
-            .with_cold_if_any(|cold| cold.and_then(|cold| cold.hooks.remove_called(key)));
-        self.header().state.unlock();
-        hook.is_some()
+        id.task == self.header().id() && self.remove_hook(id.key).is_some()
     }
 
     /// The one task that this one awaits, if it sleeps and awaits exactly one.

@@ -2,7 +2,8 @@
 //!
 //! Waiting futures, callbacks and the library's own listeners (groups, `gather`) stand in the same
 //! list, because the order in which they learn of the end is the order in which they asked
-//! (FUT-05). The very first waiter stands before the list, in the header, and needs no memory.
+//! (FUT-05). Whoever is the very first, unless it is a callback, stands before the list, in the
+//! header (`earliest`), and needs no memory.
 //! A listener runs no user code: it is called by whoever ends the task, before those who asked
 //! after it can run (TG-12); only in a simulation in asyncio's order it is queued like a callback,
 //! so that everything keeps asyncio's turns.
@@ -17,8 +18,9 @@ use std::task::Waker;
 use crate::error::Error;
 use crate::probe;
 use crate::sys::Arc;
-use crate::task::grouped::Trigger;
-use crate::task::raw::TaskRef;
+use crate::task::children::Children;
+use crate::task::earliest::{Earliest, Who};
+use crate::task::raw::{Cold, TaskRef};
 use crate::task::report::{Report, Stopwatch};
 use crate::task::several::Several;
 use crate::task::vars;
@@ -30,23 +32,36 @@ pub struct CallbackId {
     pub(super) key: u64,
 }
 
+/// Who stands before the list.
+const FIRST: u64 = u64::MAX;
+
 pub(crate) type Callback = Box<dyn FnOnce(TaskRef) + Send>;
 
 /// The library's own: it only wakes, cancels and notes down.
-pub(crate) trait Listen: Send {
-    /// The task has ended.
-    fn ended(self: Box<Self>, task: &TaskRef);
-
-    /// Who waits behind it.
-    fn behind(&self) -> Behind;
+#[derive(Clone)]
+pub(crate) enum Listener {
+    /// Of one of several that are awaited as one, and which.
+    Several(Arc<Several>, usize),
+    /// Of a child of a group, and its place there.
+    Child(Arc<Children>, usize),
 }
 
-pub(crate) type Listener = Box<dyn Listen>;
+impl Listener {
+    /// The task has ended.
+    fn ended(self, task: &TaskRef) {
+        match self {
+            Listener::Several(several, number) => several.ended(number, task),
+            Listener::Child(children, place) => children.ended(place, task),
+        }
+    }
 
-/// What knows who waits behind a listener.
-pub(crate) enum Behind {
-    Several(Arc<Several>),
-    Group(Arc<Trigger>),
+    /// The task that waits behind it.
+    pub(super) fn waiter(&self) -> Option<TaskRef> {
+        match self {
+            Listener::Several(several, _) => several.waiter(),
+            Listener::Child(children, _) => children.parent(),
+        }
+    }
 }
 
 pub(crate) enum Hook {
@@ -151,11 +166,20 @@ impl Hooks {
     }
 }
 
-/// The task is done: tells those who stood in its list, in their order.
-pub(crate) fn tell(task: &TaskRef, hooks: Vec<Hook>) {
-    if hooks.is_empty() {
-        return;
+/// The task is done: tells those who stood before and in its list, in their order.
+#[inline]
+pub(super) fn tell(task: &TaskRef, first: Option<Who>, hooks: Vec<Hook>) {
+    match first {
+        Some(Who::Waiter(waker)) => probe::wake(waker),
+        Some(Who::Listener(listener)) => inform(task, listener),
+        None => {}
     }
+    if !hooks.is_empty() {
+        tell_listed(task, hooks);
+    }
+}
+
+fn tell_listed(task: &TaskRef, hooks: Vec<Hook>) {
     let mut callbacks = false;
     for hook in hooks {
         match hook {
@@ -194,10 +218,40 @@ impl TaskRef {
             inform_later(self, listener);
             return 0;
         }
-        let key = self.header().with_cold(|cold, _| cold.hooks.add_listener(listener));
+        let key = add_listener(self, listener);
         self.header().state.unlock_waited();
         key
     }
+
+    /// Forgets a callback, or a listener; gives it, if it was still to be called.
+    pub(super) fn remove_hook(&self, key: u64) -> Option<Hook> {
+        self.header().state.lock();
+        let hook = self.header().with_waiter(|first, cold| match key {
+            FIRST => first.take_listener().map(|listener| Hook::Listener(key, listener)),
+            _ => cold.and_then(|cold| cold.hooks.remove_called(key)),
+        });
+        self.header().state.unlock();
+        hook
+    }
+}
+
+/// Puts a listener behind all who asked before. Under the short lock.
+fn add_listener(task: &TaskRef, listener: Listener) -> u64 {
+    let put = task.header().with_waiter(|first, cold| {
+        if !is_free(first, cold.as_deref()) {
+            return Err(listener);
+        }
+        first.put(Who::Listener(listener));
+        Ok(FIRST)
+    });
+    put.unwrap_or_else(|listener| {
+        task.header().with_cold(|cold, _| cold.hooks.add_listener(listener))
+    })
+}
+
+/// Has nobody asked yet?
+pub(super) fn is_free(first: &Earliest, cold: Option<&Cold>) -> bool {
+    first.is_none() && cold.is_none_or(|cold| cold.hooks.is_empty())
 }
 
 /// Has a callback called of a task that is done.

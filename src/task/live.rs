@@ -25,7 +25,7 @@ pub(crate) type StateWord = AtomicU64;
 
 const REFS_SHIFT: u32 = 32;
 
-/// What cells are aligned to, and what their sizes are multiples of.
+/// What chunks are aligned to; and cells, all but the smallest.
 pub(super) const LINE: usize = 64;
 
 /// Takes a reference to everything alive in `homes`, in no particular order.
@@ -198,7 +198,7 @@ impl Chunk {
         let Some(first) = NonNull::new(first) else { handle_alloc_error(layout) };
         let chunk = Chunk { first, size, count };
         for cell in chunk.cells() {
-            // SAFETY: fresh memory, aligned to a line, at least a line long.
+            // SAFETY: fresh memory; every class is a multiple of a word, so that cells are aligned.
             unsafe { cell.cast::<StateWord>().write(StateWord::new(0)) };
         }
         chunk

@@ -362,14 +362,11 @@ pub(super) fn finish(raw: NonNull<Header>, completed: Completed) {
     let task = unsafe { TaskRef::from_raw(raw.as_ptr().cast_const().cast()) };
     if completed.waiters {
         let single = task.header().home().schedule().is_single();
-        let (waiter, hooks) = task.header().with_waiter(|waiter, cold| {
-            (waiter.take(), cold.map(|cold| cold.hooks.begin_calls(single)).unwrap_or_default())
+        let (first, hooks) = task.header().with_waiter(|first, cold| {
+            (first.take(), cold.map(|cold| cold.hooks.begin_calls(single)).unwrap_or_default())
         });
         task.header().state.unlock();
-        if let Some(waker) = waiter {
-            probe::wake(waker);
-        }
-        hooks::tell(&task, hooks);
+        hooks::tell(&task, first, hooks);
     }
     if !task.header().state.has_handle() {
         clear_contained(raw, "the value of a task");

@@ -18,7 +18,7 @@ use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::pin::Pin;
 use std::ptr::NonNull;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crate::context::Vars;
 use crate::error::{Error, Message, Outcome, Result};
@@ -26,6 +26,7 @@ use crate::probe;
 use crate::sys::{AtomicU64, UnsafeCell};
 use crate::task::Why;
 use crate::task::answers::Wake;
+use crate::task::earliest::Earliest;
 use crate::task::hooks::Hooks;
 use crate::task::memory::Home;
 use crate::task::notes::{Note, Packed};
@@ -42,8 +43,8 @@ pub(crate) struct Header {
     home: NonNull<Home>,
     id: u64,
     location: &'static Location<'static>,
-    /// The first who waits for the end; all others are hooks.
-    waiter: UnsafeCell<Option<Waker>>,
+    /// The first who wants to know of the end; all others are hooks.
+    waiter: UnsafeCell<Earliest>,
     cold: UnsafeCell<Option<Box<Cold>>>,
     note: UnsafeCell<Packed>,
     tree: UnsafeCell<Option<Box<Tree>>>,
@@ -172,7 +173,7 @@ where
         (&raw mut (*cell).header.home).write(home.pointer());
         (&raw mut (*cell).header.id).write(id);
         (&raw mut (*cell).header.location).write(location);
-        (&raw mut (*cell).header.waiter).write(UnsafeCell::new(None));
+        (&raw mut (*cell).header.waiter).write(UnsafeCell::new(Earliest::NONE));
         (&raw mut (*cell).header.cold).write(UnsafeCell::new(None));
         (&raw mut (*cell).header.note).write(UnsafeCell::new(Packed::NONE));
         (&raw mut (*cell).header.tree).write(UnsafeCell::new(None));
@@ -304,7 +305,7 @@ impl Header {
 
     /// Looks into the cold part, which is made if need be, and the waiter, under the short lock
     /// that the caller holds. Only a few stores happen in `look`.
-    pub(crate) fn with_cold<R>(&self, look: impl FnOnce(&mut Cold, &mut Option<Waker>) -> R) -> R {
+    pub(crate) fn with_cold<R>(&self, look: impl FnOnce(&mut Cold, &mut Earliest) -> R) -> R {
         self.cold.with_mut(|cold| {
             self.waiter.with_mut(|waiter| {
                 // SAFETY: both are touched only under the short lock.
@@ -321,7 +322,7 @@ impl Header {
 
     pub(crate) fn with_waiter<R>(
         &self,
-        look: impl FnOnce(&mut Option<Waker>, Option<&mut Cold>) -> R,
+        look: impl FnOnce(&mut Earliest, Option<&mut Cold>) -> R,
     ) -> R {
         self.waiter.with_mut(|waiter| {
             // SAFETY: it is touched only under the short lock.

@@ -15,7 +15,7 @@ use std::task::{Poll, Waker};
 use crate::probe;
 use crate::sys::{Arc, Mutex};
 use crate::task::answers::Ending;
-use crate::task::hooks::{Behind, Listen};
+use crate::task::hooks::Listener;
 use crate::task::raw::TaskRef;
 use crate::task::waker;
 
@@ -101,7 +101,7 @@ impl Several {
     }
 
     /// A listener was called: that task has ended.
-    fn ended(&self, number: usize, task: &TaskRef) {
+    pub(super) fn ended(&self, number: usize, task: &TaskRef) {
         let ending = task.header().state.ending();
         let mut progress = self.progress.lock();
         if progress.decided.is_some() && self.enough == Enough::FirstWithoutValue {
@@ -120,19 +120,6 @@ impl Several {
         if let Some(waker) = waker {
             probe::wake(waker);
         }
-    }
-}
-
-/// The listener of one of them.
-struct Ended(Arc<Several>, usize);
-
-impl Listen for Ended {
-    fn ended(self: Box<Self>, task: &TaskRef) {
-        self.0.ended(self.1, task);
-    }
-
-    fn behind(&self) -> Behind {
-        Behind::Several(self.0.clone())
     }
 }
 
@@ -157,7 +144,7 @@ impl Watch {
                 several.ended(number, task);
                 return 0;
             }
-            task.listen(Box::new(Ended(several.clone(), number)))
+            task.listen(Listener::Several(several.clone(), number))
         };
         let listeners = several.tasks.iter().enumerate().map(listen).collect();
         Watch { several, listeners }
@@ -223,7 +210,7 @@ impl Drop for Watch {
             return;
         }
         for (task, listener) in several.tasks.iter().zip(&self.listeners) {
-            task.forget(*listener);
+            task.remove_hook(*listener);
         }
     }
 }

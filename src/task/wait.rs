@@ -9,6 +9,8 @@ use std::task::{Context, Poll, Waker};
 use crate::error::{Error, Result};
 use crate::probe;
 use crate::task::current;
+use crate::task::earliest::Who;
+use crate::task::hooks;
 use crate::task::notes::Note;
 use crate::task::raw::TaskRef;
 
@@ -105,12 +107,11 @@ impl Wait {
 /// Puts a waker among those who wait. Under the short lock.
 fn add(task: &TaskRef, waker: Waker) -> Place {
     let first = task.header().with_waiter(|first, cold| {
-        let free = first.is_none() && cold.is_none_or(|cold| cold.hooks.is_empty());
-        if free {
-            *first = Some(waker);
-            return Ok(Place::First);
+        if !hooks::is_free(first, cold.as_deref()) {
+            return Err(waker);
         }
-        Err(waker)
+        first.put(Who::Waiter(waker));
+        Ok(Place::First)
     });
     first.unwrap_or_else(|waker| {
         Place::Listed(task.header().with_cold(|cold, _| cold.hooks.add_waiter(waker)))
@@ -120,18 +121,18 @@ fn add(task: &TaskRef, waker: Waker) -> Place {
 /// Looks at the waker that was put there. Under the short lock, before the task is done.
 fn kept<R>(task: &TaskRef, place: Place, look: impl FnOnce(&mut Waker) -> R) -> R {
     task.header().with_waiter(|first, cold| {
-        let waker = match place {
-            Place::First => first.as_mut(),
-            Place::Listed(key) => cold.and_then(|cold| cold.hooks.waiter(key)),
+        let seen = match place {
+            Place::First => first.with_waker(look),
+            Place::Listed(key) => cold.and_then(|cold| cold.hooks.waiter(key)).map(look),
         };
-        look(waker.expect("whoever waits for a task has a place until its end"))
+        seen.expect("whoever waits for a task has a place until its end")
     })
 }
 
 /// Takes a waker away. Under the short lock.
 fn remove(task: &TaskRef, place: Place) -> Option<Waker> {
     task.header().with_waiter(|first, cold| match place {
-        Place::First => first.take(),
+        Place::First => first.take_waker(),
         Place::Listed(key) => cold.and_then(|cold| cold.hooks.remove_waiter(key)),
     })
 }

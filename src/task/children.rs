@@ -13,7 +13,6 @@
 //! group from finishing, and [`admit`](Reserved::admit), which finds out about an abort meanwhile.
 //! Model: `loom-tests/group.rs`.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::error::Error;
@@ -22,7 +21,7 @@ use crate::sys::{Arc, Mutex};
 use crate::task::answers::Ending;
 use crate::task::cancel;
 use crate::task::grouped::Trigger;
-use crate::task::hooks::{Behind, Listen};
+use crate::task::hooks::Listener;
 use crate::task::members::Members;
 use crate::task::raw::TaskRef;
 
@@ -63,9 +62,65 @@ struct State {
     exiting: bool,
     /// Being spawned.
     reserved: usize,
-    live: BTreeMap<u64, TaskRef>,
+    live: Live,
     /// Of children that failed, in the order of their ends.
     errors: Vec<Error>,
+}
+
+/// So many places an empty group keeps.
+const KEPT: usize = 1024;
+
+/// The children that live, each at a place of its own, which its listener knows.
+///
+/// Invariant: a place that is in `free` is empty; all others are taken.
+#[derive(Default)]
+struct Live {
+    places: Vec<Option<TaskRef>>,
+    free: Vec<usize>,
+}
+
+impl Live {
+    fn is_empty(&self) -> bool {
+        self.places.len() == self.free.len()
+    }
+
+    fn insert(&mut self, task: TaskRef) -> usize {
+        match self.free.pop() {
+            Some(place) => {
+                self.places[place] = Some(task);
+                place
+            }
+            None => {
+                self.places.push(Some(task));
+                self.places.len() - 1
+            }
+        }
+    }
+
+    fn remove(&mut self, place: usize) -> Option<TaskRef> {
+        let task = self.places[place].take();
+        self.free.push(place);
+        if self.is_empty() {
+            self.begin_again();
+        }
+        task
+    }
+
+    /// Nobody is left: what many children took is given back, what few took is kept.
+    fn begin_again(&mut self) {
+        if self.places.len() > KEPT {
+            *self = Live::default();
+        }
+        self.places.clear();
+        self.free.clear();
+    }
+
+    /// All of them, in the order of their spawning.
+    fn tasks(&self) -> Vec<TaskRef> {
+        let mut tasks: Vec<TaskRef> = self.places.iter().flatten().cloned().collect();
+        tasks.sort_unstable_by_key(|task| task.header().id());
+        tasks
+    }
 }
 
 impl State {
@@ -78,11 +133,12 @@ impl State {
         self.exiting && self.is_empty()
     }
 
-    /// Those who are asked to end now, by their numbers.
+    /// Those who are asked to end now.
     fn abort(&mut self, phase: Phase) -> Aborted {
         self.phase = phase;
-        let members = Arc::new(Members::new(self.live.keys().copied().collect()));
-        Aborted { tasks: self.live.values().cloned().collect(), members }
+        let tasks = self.live.tasks();
+        let numbers = tasks.iter().map(|task| task.header().id()).collect();
+        Aborted { tasks, members: Arc::new(Members::new(numbers)) }
     }
 }
 
@@ -100,23 +156,10 @@ impl Aborted {
     }
 }
 
-/// The listener of a child.
-struct ChildEnded(Arc<Children>);
-
-impl Listen for ChildEnded {
-    fn ended(self: Box<Self>, task: &TaskRef) {
-        self.0.ended(task);
-    }
-
-    fn behind(&self) -> Behind {
-        Behind::Group(self.0.trigger.clone())
-    }
-}
-
 impl Children {
     pub(crate) fn new(trigger: Arc<Trigger>) -> Self {
         let (phase, exiting, reserved) = (Phase::Created, false, 0);
-        let (live, errors) = (BTreeMap::new(), Vec::new());
+        let (live, errors) = (Live::default(), Vec::new());
         Children { state: Mutex::new(State { phase, exiting, reserved, live, errors }), trigger }
     }
 
@@ -142,13 +185,12 @@ impl Children {
 
     /// A child has been spawned.
     fn admit(this: Arc<Self>, task: &TaskRef) {
-        let aborted = {
+        let (place, aborted) = {
             let mut state = this.state.lock();
             state.reserved -= 1;
-            state.live.insert(task.header().id(), task.clone());
-            state.phase != Phase::Open
+            (state.live.insert(task.clone()), state.phase != Phase::Open)
         };
-        task.listen(Box::new(ChildEnded(this)));
+        task.listen(Listener::Child(this, place));
         if aborted {
             cancel::request_but(task, None, None);
         }
@@ -166,11 +208,17 @@ impl Children {
         }
     }
 
+    /// The task that waits for the children.
+    pub(super) fn parent(&self) -> Option<TaskRef> {
+        self.trigger.parent()
+    }
+
     /// A child has ended. The first that fails makes the parent and all others end, too (TG-03).
-    fn ended(&self, task: &TaskRef) {
+    pub(super) fn ended(&self, place: usize, task: &TaskRef) {
         let failed = task.header().state.ending() == Some(Ending::Failed);
         let mut state = self.state.lock();
-        state.live.remove(&task.header().id());
+        // Its reference is not the last: whoever calls this has one.
+        let child = state.live.remove(place);
         let mut aborted = None;
         if failed && state.phase != Phase::Dropped {
             // Looked at only here: what nobody can raise any more is reported (TG-17).
@@ -181,6 +229,7 @@ impl Children {
         }
         let over = state.is_over();
         drop(state);
+        drop(child);
         // The children first, then the parent, which may await somebody, too.
         let waker = aborted.and_then(|aborted| {
             aborted.cancel();
@@ -247,7 +296,7 @@ impl fmt::Debug for Children {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.lock();
         let (phase, errors) = (state.phase, state.errors.clone());
-        let live: Vec<TaskRef> = state.live.values().cloned().collect();
+        let live = state.live.tasks();
         drop(state);
         let mut shown = f.debug_struct("TaskGroup");
         shown.field("phase", &phase).field("children", &live).field("errors", &errors).finish()
