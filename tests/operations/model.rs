@@ -49,7 +49,10 @@ pub(crate) struct Task {
     /// One of them is to be delivered.
     pub(crate) must: bool,
     waits_for: Option<Id>,
+    /// The group that it is a child of.
     pub(crate) group: Option<usize>,
+    /// The group that was around where it was spawned.
+    pub(crate) around: Option<usize>,
     /// It may join those made before its first ancestor: so nobody awaits himself.
     pub(crate) joins: usize,
 }
@@ -71,8 +74,27 @@ enum Turn {
     },
 }
 
+/// Whose order of what happens within one instant.
+///
+/// The tables are asyncio's in either. What filch does otherwise stands in `docs/guarantees.md`,
+/// under what is not promised:
+///
+/// - one who was cancelled, but has not run yet, is told all the same, and passes it on when he
+///   runs, where asyncio tells the next one at once ([`Model::notify`]);
+/// - one who was given permits is out of the line, so that a newcomer who finds enough of them
+///   takes them at once, where asyncio has him wait until the other one has run
+///   ([`Model::take_permits`]);
+/// - whom his own timeout interrupts goes on at once ([`Model::at_once`]).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Ways {
+    #[default]
+    Asyncio,
+    Filch,
+}
+
 #[derive(Default)]
 pub(crate) struct Model {
+    pub(crate) ways: Ways,
     pub(crate) now: u64,
     ready: VecDeque<Turn>,
     /// By their time, and then by when they were set.
@@ -83,7 +105,7 @@ pub(crate) struct Model {
     pub(crate) tasks: Vec<Task>,
     pub(crate) promises: Vec<Id>,
     pub(crate) queues: Vec<Queue>,
-    pub(crate) permits: Semaphore,
+    pub(crate) permits: Vec<Semaphore>,
     pub(crate) groups: Vec<Group>,
     /// Those who were told although they had been cancelled.
     pub(crate) noticed: BTreeSet<Id>,
@@ -92,8 +114,8 @@ pub(crate) struct Model {
 }
 
 /// What is there after each deed, as text.
-pub(crate) fn run(deeds: &[Deed]) -> Vec<String> {
-    let mut model = Model { permits: Semaphore::new(PERMITS), ..Model::default() };
+pub(crate) fn run(deeds: &[Deed], ways: Ways) -> Vec<String> {
+    let mut model = Model { ways, permits: PERMITS.map(Semaphore::new).into(), ..Model::default() };
     model.promises = (0..PROMISES).map(|_| model.future(None)).collect();
     model.queues = ROOM.map(Queue::new).into();
     let mut steps = Vec::new();
@@ -119,13 +141,19 @@ impl Model {
         self.futures.len() - 1
     }
 
-    pub(crate) fn spawn(&mut self, block: &Block, group: Option<usize>, by: Option<usize>) {
+    pub(crate) fn spawn(
+        &mut self,
+        block: &Block,
+        group: Option<usize>,
+        by: Option<usize>,
+        around: Option<usize>,
+    ) {
         let task = self.tasks.len();
         let joins = by.map_or(task, |parent| self.tasks[parent].joins);
         let end = self.future(Some(task));
         let frames = vec![Frame::block(block)];
         let (count, must, waits_for) = Default::default();
-        self.tasks.push(Task { end, frames, count, must, waits_for, group, joins });
+        self.tasks.push(Task { end, frames, count, must, waits_for, group, around, joins });
         self.ready.push_back(Turn::Step(task));
     }
 
@@ -205,7 +233,7 @@ impl Model {
         let count = self.tasks.len();
         let said = match *deed {
             Deed::Spawn(ref block) => {
-                self.spawn(block, None, None);
+                self.spawn(block, None, None, None);
                 "spawned".to_owned()
             }
             Deed::Cancel(number) => {
@@ -272,13 +300,16 @@ impl Model {
                 }
                 Alarm::Timeout { task, scope } => {
                     self.expire(task, scope);
-                    self.at_once(task);
+                    if self.ways == Ways::Filch {
+                        self.at_once(task);
+                    }
                 }
             }
         }
     }
 
-    /// Whom his own timeout interrupts goes on at once, before others who waited for the same.
+    /// filch only: whom his own timeout interrupts goes on at once, before others who waited for
+    /// the same.
     fn at_once(&mut self, task: usize) {
         let is_his = |turn: &Turn| matches!(turn, Turn::Step(other) if *other == task);
         if let Some(place) = self.ready.iter().position(is_his) {
@@ -342,7 +373,10 @@ impl Model {
         for queue in &self.queues {
             text += &format!(" | {queue}");
         }
-        text + &format!(" | {}", self.permits)
+        for permits in &self.permits {
+            text += &format!(" | {permits}");
+        }
+        text
     }
 }
 

@@ -13,7 +13,9 @@ pub(crate) type Block = Arc<[Op]>;
 pub(crate) const PROMISES: usize = 4;
 /// The room of each queue; zero: unbounded.
 pub(crate) const ROOM: [usize; 2] = [1, 0];
-pub(crate) const PERMITS: usize = 2;
+/// The permits of each semaphore. Of the first, tasks take one at a time, as in asyncio; of the
+/// second as many as they say, in one.
+pub(crate) const PERMITS: [usize; 2] = [2, 3];
 /// The driver acts at whole ticks. Each timer of a task has a moment of its own between two, so
 /// that no two things happen at one instant unless one causes the other.
 pub(crate) const TICK: u64 = 1 << 20;
@@ -47,7 +49,8 @@ pub(crate) enum Op {
     Join(usize),
     Put(usize),
     Get(usize),
-    Permit(Block),
+    /// Holds so many permits of a semaphore.
+    Permit(usize, usize, Block),
     Spawn(Block),
     Cancel(usize),
     CancelSelf,
@@ -60,7 +63,8 @@ pub(crate) enum Op {
     Catch(Block, After),
     Try(Block),
     Group(Block),
-    /// Spawns into the innermost group.
+    /// Spawns into the innermost group around, or around whoever spawned this task: so children and
+    /// others come to a group whose body has ended, that shuts down, or that is finished.
     Child(Block),
 }
 
@@ -145,7 +149,10 @@ impl Bytes<'_> {
             19 => Op::Try(self.block(inner)),
             20 => Op::Group(self.block(inner)),
             21 => Op::Child(self.block(inner)),
-            22 => Op::Permit(self.block(inner)),
+            22 => match self.below(6) {
+                0..3 => Op::Permit(0, 1, self.block(inner)),
+                more => Op::Permit(1, more - 2, self.block(inner)),
+            },
             _ => Op::Spawn(self.block(inner)),
         }
     }
@@ -192,7 +199,10 @@ type Around = Rc<dyn Fn(Block) -> Op>;
 /// The block of an operation, and what it is with another block.
 fn parts(op: &Op) -> Option<(&Block, Around)> {
     let (inner, around): (_, Around) = match op {
-        Op::Permit(inner) => (inner, Rc::new(Op::Permit)),
+        Op::Permit(semaphore, count, inner) => {
+            let (semaphore, count) = (*semaphore, *count);
+            (inner, Rc::new(move |inner| Op::Permit(semaphore, count, inner)))
+        }
         Op::Spawn(inner) => (inner, Rc::new(Op::Spawn)),
         Op::Try(inner) => (inner, Rc::new(Op::Try)),
         Op::Group(inner) => (inner, Rc::new(Op::Group)),
