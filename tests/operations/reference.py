@@ -19,6 +19,16 @@ from oracle import VLoop
 PROMISES, ROOM, PERMITS, TICK = 4, [1, 0], [2, 3], 1 << 20
 
 
+# program.rs, `THEMES`.
+THEMES = [
+    ([*range(14)], [*range(14, 24)]),
+    ([0, 1, 1, 1, 7, 11], [14, 17, 19, 22, 22, 22, 22, 23]),
+    ([0, 1, 1, 4, 7, 8, 9, 11], [14, 17, 18, 19, 20, 20, 21, 21, 21, 23]),
+    ([1, 5, 5, 6, 6, 7], [14, 16, 19, 20, 21]),
+    ([1, 3, 3, 4, 4, 7, 8, 9, 10], [14, 16, 17, 18, 19, 23]),
+]
+
+
 class Bytes:
     """program.rs, `Bytes`: any bytes are a sequence."""
 
@@ -35,6 +45,7 @@ class Bytes:
         return 1 + self.below(31)
 
     def sequence(self):
+        self.theme = THEMES[self.below(len(THEMES))]
         deeds = []
         while self.at < len(self.data) and len(deeds) < 40:
             deeds.append(self.deed())
@@ -61,7 +72,8 @@ class Bytes:
         return [self.op(depth) for _ in range(1 + self.below(4))]
 
     def op(self, depth):
-        kind, inner = self.below(24 if depth else 14), max(depth - 1, 0)
+        kinds = self.theme[0] + (self.theme[1] if depth else [])
+        kind, inner = kinds[self.below(len(kinds))], max(depth - 1, 0)
         match kind:
             case 0 | 8 | 9 | 11:
                 names = {0: "yield", 8: "cancel_self", 9: "uncancel", 11: "fail"}
