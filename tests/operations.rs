@@ -33,12 +33,16 @@ use program::Deed;
 
 const SEQUENCES: u64 = if cfg!(miri) { 3 } else { 2000 };
 
+/// Sequences with which they once differed: whoever was interrupted by his own timeout while he
+/// awaited a promise is looked at once more.
+const ONCE_DIFFERENT: [u64; 1] = [211_241];
+
 #[test]
 fn filch_and_the_model_come_to_the_same() {
     let first = setting("FILCH_FIRST_SEQUENCE").unwrap_or(0);
     let count = setting("FILCH_SEQUENCES").unwrap_or(SEQUENCES);
     let mut as_asyncio = 0;
-    for number in first..first + count {
+    for number in (first..first + count).chain(ONCE_DIFFERENT) {
         let deeds = program::sequence(&bytes(number));
         let got = real::run(&deeds);
         as_asyncio += u64::from(got == model::run(&deeds, Ways::Asyncio));

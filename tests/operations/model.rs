@@ -67,6 +67,9 @@ pub(crate) enum Alarm {
 /// What stands in line to be run.
 enum Turn {
     Step(usize),
+    /// filch only: a task is looked at that was woken while it ran. If it is to run by now, it does
+    /// so here.
+    Look(usize),
     /// A group is told that its child has ended.
     Ended {
         group: usize,
@@ -90,6 +93,12 @@ pub(crate) enum Ways {
     #[default]
     Asyncio,
     Filch,
+}
+
+impl Turn {
+    fn is_step_of(&self, task: usize) -> bool {
+        matches!(self, Turn::Step(other) if *other == task)
+    }
 }
 
 #[derive(Default)]
@@ -276,6 +285,11 @@ impl Model {
             while let Some(turn) = self.ready.pop_front() {
                 match turn {
                     Turn::Step(task) => self.step(task),
+                    Turn::Look(task) => {
+                        if self.leaves_the_line(task) {
+                            self.step(task);
+                        }
+                    }
                     Turn::Ended { group, child } => self.child_ended(group, child),
                 }
             }
@@ -309,13 +323,23 @@ impl Model {
     }
 
     /// filch only: whom his own timeout interrupts goes on at once, before others who waited for
-    /// the same.
+    /// the same. If that was a promise, its end wakes him, too, while he runs.
     fn at_once(&mut self, task: usize) {
-        let is_his = |turn: &Turn| matches!(turn, Turn::Step(other) if *other == task);
-        if let Some(place) = self.ready.iter().position(is_his) {
-            self.ready.remove(place);
-            self.step(task);
+        let awaited = self.tasks[task].waits_for;
+        if !self.leaves_the_line(task) {
+            return;
         }
+        self.step(task);
+        let woken = awaited.is_some_and(|id| self.promises.contains(&id));
+        if woken && self.is_pending(task) && !self.ready.iter().any(|turn| turn.is_step_of(task)) {
+            self.ready.push_back(Turn::Look(task));
+        }
+    }
+
+    /// Takes a task out of the line of those that can run; false: it does not stand there.
+    fn leaves_the_line(&mut self, task: usize) -> bool {
+        let place = self.ready.iter().position(|turn| turn.is_step_of(task));
+        place.is_some_and(|place| self.ready.remove(place).is_some())
     }
 
     fn step(&mut self, number: usize) {
