@@ -1,5 +1,5 @@
-//! What queues, channels and tasks drop, they drop outside of their locks: a value that uses, in its
-//! destructor, what it is dropped by finds it free. Where it does not, the test never ends.
+//! What queues, channels and tasks drop, they drop outside of their locks: a value that uses, in
+//! its destructor, what it is dropped by finds it free. Where it does not, the test never ends.
 
 mod common;
 
