@@ -106,6 +106,8 @@ pub(crate) struct Model {
     pub(crate) ways: Ways,
     pub(crate) now: u64,
     ready: VecDeque<Turn>,
+    /// filch only: the task that runs was woken meanwhile.
+    woken: Option<usize>,
     /// By their time, and then by when they were set.
     pub(crate) alarms: BTreeMap<(u64, u64), Alarm>,
     pub(crate) serial: u64,
@@ -195,11 +197,18 @@ impl Model {
             return false;
         }
         self.tasks[task].count += 1;
-        let forwarded = self.tasks[task].waits_for.is_some_and(|id| self.cancel_future(id));
+        let forwarded = !self.is_looked_at(task)
+            && self.tasks[task].waits_for.is_some_and(|id| self.cancel_future(id));
         if !forwarded {
             self.tasks[task].must = true;
         }
         true
+    }
+
+    /// filch only: it is to be looked at, and hears then what was asked of it.
+    fn is_looked_at(&self, task: usize) -> bool {
+        self.woken == Some(task)
+            || self.ready.iter().any(|turn| matches!(turn, Turn::Look(other) if *other == task))
     }
 
     pub(crate) fn uncancel(&mut self, task: usize) -> u32 {
@@ -285,11 +294,7 @@ impl Model {
             while let Some(turn) = self.ready.pop_front() {
                 match turn {
                     Turn::Step(task) => self.step(task),
-                    Turn::Look(task) => {
-                        if self.leaves_the_line(task) {
-                            self.step(task);
-                        }
-                    }
+                    Turn::Look(task) => self.look(task),
                     Turn::Ended { group, child } => self.child_ended(group, child),
                 }
             }
@@ -329,10 +334,21 @@ impl Model {
         if !self.leaves_the_line(task) {
             return;
         }
+        self.woken = awaited.is_some_and(|id| self.promises.contains(&id)).then_some(task);
         self.step(task);
-        let woken = awaited.is_some_and(|id| self.promises.contains(&id));
+        let woken = self.woken.take().is_some();
         if woken && self.is_pending(task) && !self.ready.iter().any(|turn| turn.is_step_of(task)) {
             self.ready.push_back(Turn::Look(task));
+        }
+    }
+
+    /// filch only: he who was woken while he ran.
+    fn look(&mut self, task: usize) {
+        if let Some(id) = self.tasks[task].waits_for {
+            self.ask_what_is_awaited(task, id);
+        }
+        if self.leaves_the_line(task) {
+            self.step(task);
         }
     }
 
@@ -365,6 +381,13 @@ impl Model {
     fn wait(&mut self, task: usize, id: Id) {
         self.futures[id].waiters.push(task);
         self.tasks[task].waits_for = Some(id);
+        if !self.is_looked_at(task) {
+            self.ask_what_is_awaited(task, id);
+        }
+    }
+
+    /// A request that was not delivered goes to what the task waits for.
+    fn ask_what_is_awaited(&mut self, task: usize, id: Id) {
         if self.tasks[task].must && self.cancel_future(id) {
             self.tasks[task].must = false;
         }
