@@ -235,33 +235,6 @@ fn sleep_of_no_time_lets_what_was_queued_go_first() {
     });
 }
 
-#[test]
-fn on_a_thread_too_a_task_that_yields_goes_behind_what_is_ready() {
-    // TASK-08: whoever goes first, nobody begins a round before all are through with the last
-    let log = Log::new();
-    let seen = log.clone();
-    let main = async move {
-        let tasks: Vec<_> = (0..9)
-            .map(|_| {
-                let log = seen.clone();
-                spawn(async move {
-                    for round in 0..9 {
-                        log.add(round.to_string());
-                        yield_now().await;
-                    }
-                })
-            })
-            .collect();
-        for task in tasks {
-            task.await?;
-        }
-        Ok(())
-    };
-    let runtime = Runtime::builder().workers(1).build().unwrap();
-    runtime.block_on(async { spawn(main).await }).unwrap();
-    assert_eq!(log.lines(), (0..81).map(|step| (step / 9).to_string()).collect::<Vec<_>>());
-}
-
 // upstream: test_tasks.BaseTaskTests.test_sleep
 #[test]
 fn sleep_takes_its_time_to_the_nanosecond() {
