@@ -2,8 +2,12 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc as StdArc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
+
+use loom::model::Builder;
 
 use crate::Handle;
 use crate::blocking::Pool;
@@ -21,17 +25,33 @@ use crate::task::report::Settings;
 use crate::task::{Job, Runnable, Schedule, Why, jobs};
 
 /// Explores all interleavings with a bound on preemptions that keeps a model within seconds.
-pub(super) fn explore(model: impl Fn() + Send + Sync + 'static) {
+pub(crate) fn explore(model: impl Fn() + Send + Sync + 'static) {
     explore_at_most(4, model);
 }
 
 /// As [`explore`], for a model that is too large for that bound, or small enough for a higher one.
 /// `LOOM_MAX_PREEMPTIONS` can only lower it.
 pub(super) fn explore_at_most(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
+    let mut builder = Builder::new();
     let asked = builder.preemption_bound.unwrap_or(preemptions);
     builder.preemption_bound = Some(asked.min(preemptions));
-    builder.check(model);
+    check(&builder, model);
+}
+
+/// Explores all interleavings, with the bound that `LOOM_MAX_PREEMPTIONS` sets, if it does.
+pub(super) fn explore_all(model: impl Fn() + Send + Sync + 'static) {
+    check(&Builder::new(), model);
+}
+
+/// Says at the end how many executions there were, which loom keeps to itself.
+fn check(builder: &Builder, model: impl Fn() + Send + Sync + 'static) {
+    let executions = StdArc::new(AtomicU64::new(0));
+    let count = executions.clone();
+    builder.check(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        model();
+    });
+    println!("{} executions", executions.load(Ordering::Relaxed));
 }
 
 /// Polls a future once and drops it, wherever that leaves it.

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use loom::thread;
 
-use super::common::all_gone;
+use super::common::{all_gone, explore_all};
 use crate::sys::{Arc, AtomicUsize, Ordering, UnsafeCell};
 use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::{Job, Runnable, Schedule, Why};
@@ -81,7 +81,7 @@ impl Drop for Out {
 /// its CAS (a chain is lost), or if that CAS or the swap in `take` is relaxed (links race).
 #[test]
 fn chains_come_home_while_the_owner_takes_them_in() {
-    loom::model(|| {
+    explore_all(|| {
         let home = Arc::new(home().0);
         let entered = Home::enter(&home);
         let [first, second] = [Out::new(&home, SMALL), Out::new(&home, SMALL)];
@@ -109,7 +109,7 @@ fn chains_come_home_while_the_owner_takes_them_in() {
 /// (freed while another is not through).
 #[test]
 fn the_last_cell_of_a_closed_home_frees_it_once() {
-    loom::model(|| {
+    explore_all(|| {
         let (home, gone, marks) = home();
         let entered = Home::enter(&home);
         let [mine, first, second] = marks;
@@ -133,7 +133,7 @@ fn the_last_cell_of_a_closed_home_frees_it_once() {
 /// what the model does then nobody can say.)
 #[test]
 fn a_big_cell_keeps_its_closed_home() {
-    loom::model(|| {
+    explore_all(|| {
         let (home, gone, marks) = home();
         let entered = Home::enter(&home);
         let [mine, first, second] = marks;
@@ -156,7 +156,7 @@ fn a_big_cell_keeps_its_closed_home() {
 /// not flush: the home stays for ever.
 #[test]
 fn a_worker_that_leaves_sends_home_what_it_gathered() {
-    loom::model(|| {
+    explore_all(|| {
         let (home, gone, _) = home();
         let entered = Home::enter(&home);
         let outs = [Out::new(&home, SMALL), Out::new(&home, SMALL)];
@@ -208,7 +208,7 @@ fn a_walk_sees_only_what_is_filled_in() {
             unsafe { Home::free(home, cell, SMALL) };
         }
     }
-    loom::model(|| {
+    explore_all(|| {
         let home = home().0;
         let home = Arc::new(home);
         let entered = Home::enter(&home);

@@ -26,7 +26,7 @@
 //! | callbacks against their queue's turn and end | LOOP-01, LOOP-10 | `calls`                   |
 //! | spawns and wakes against the runtime's end   | RUN-03           | `shutdown`                |
 
-mod common;
+pub(crate) mod common;
 
 mod asked;
 mod blocking;

@@ -8,6 +8,7 @@ use std::task::{Wake, Waker};
 use super::poll::Reactor;
 use super::source::{Origin, Readiness, Source, Spot, Way};
 use super::waiters::Ticket;
+use crate::loom_tests::common::explore;
 use crate::sys::{Arc, AtomicUsize, Ordering, UnsafeCell, thread};
 
 /// Counts its wakes.
@@ -84,13 +85,6 @@ impl World {
             }
         }
     }
-}
-
-fn explore(model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    let asked = builder.preemption_bound.unwrap_or(4);
-    builder.preemption_bound = Some(asked.min(4));
-    builder.check(model);
 }
 
 /// A byte comes while a read finds nothing and begins to wait. Breaks if `wait` joins without a

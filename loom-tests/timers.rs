@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize as StdAtomicUsize, Ordering as StdOrdering};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
+use super::common::explore_all;
 use crate::driver::clock::Instant;
 use crate::driver::timers::{Timer, Timers};
 use crate::sys::{Arc, thread};
@@ -63,7 +64,7 @@ fn milliseconds(count: u64) -> Instant {
 /// `Link::leave` takes the waker after the store.
 #[test]
 fn disarmed_timer_fires_or_not_and_is_free() {
-    loom::model(|| {
+    explore_all(|| {
         let count = StdArc::new(Count::default());
         let world = World::armed(Timers::new(0), milliseconds(1), &count);
         let theirs = thread::spawn({
@@ -84,7 +85,7 @@ fn disarmed_timer_fires_or_not_and_is_free() {
 /// go of the lock before it looks.
 #[test]
 fn fired_or_the_new_waker_is_woken() {
-    loom::model(|| {
+    explore_all(|| {
         let [old, new] = [(); 2].map(|()| StdArc::new(Count::default()));
         let world = World::armed(Timers::exact(), milliseconds(1), &old);
         let theirs = thread::spawn({
@@ -103,7 +104,7 @@ fn fired_or_the_new_waker_is_woken() {
 /// not look at the place again under the lock.
 #[test]
 fn moving_timer_is_disarmed() {
-    loom::model(|| {
+    explore_all(|| {
         let count = StdArc::new(Count::default());
         let world = World::armed(Timers::new(0), milliseconds(20), &count);
         let theirs = thread::spawn({
@@ -123,7 +124,7 @@ fn moving_timer_is_disarmed() {
 /// of the lock and takes it in the next.
 #[test]
 fn two_firers_fire_what_is_due_once() {
-    loom::model(|| {
+    explore_all(|| {
         let [due, later] = [(); 2].map(|()| StdArc::new(Count::default()));
         let world = World::armed(Timers::exact(), milliseconds(1), &due);
         let other = Box::pin(Timer::new());
@@ -144,7 +145,7 @@ fn two_firers_fire_what_is_due_once() {
 /// `Timers::take_due` publishes the earliest deadline after it has let go of the lock.
 #[test]
 fn armed_timer_is_announced() {
-    loom::model(|| {
+    explore_all(|| {
         let count = StdArc::new(Count::default());
         let world = World::armed(Timers::exact(), milliseconds(1), &count);
         let theirs = thread::spawn({
@@ -164,7 +165,7 @@ fn armed_timer_is_announced() {
 /// has let go of the lock.
 #[test]
 fn timer_armed_during_an_inspection_is_announced() {
-    loom::model(|| {
+    explore_all(|| {
         let count = StdArc::new(Count::default());
         let world = World::armed(Timers::new(0), milliseconds(20), &count);
         world.disarm();
@@ -183,7 +184,7 @@ fn timer_armed_during_an_inspection_is_announced() {
 /// the exchange in `Timer::claim` is relaxed.
 #[test]
 fn fired_timer_is_armed_again() {
-    loom::model(|| {
+    explore_all(|| {
         let count = StdArc::new(Count::default());
         let world = World::armed(Timers::new(0), milliseconds(1), &count);
         let owner = thread::spawn({

@@ -28,11 +28,13 @@ pub(crate) enum Frame {
     },
     Catch(After),
     Try,
-    Permit,
+    /// Holds permits: of which semaphore, and how many.
+    Permit(usize, usize),
     Group(usize),
     Get(usize, Id),
     Put(usize, Id, u32),
-    Acquire(Id, Block),
+    /// Waits for permits.
+    Acquire(usize, usize, Id, Block),
     Exit {
         group: usize,
         body: Signal,
@@ -46,6 +48,8 @@ pub(crate) struct Group {
     parent: usize,
     children: Vec<usize>,
     errors: Vec<Fault>,
+    /// The body has ended.
+    exiting: bool,
     aborting: bool,
     asked: bool,
     empty: Option<Id>,
@@ -80,8 +84,8 @@ impl Model {
                 }
                 signal => Flow::On(signal),
             },
-            Frame::Permit => {
-                self.return_permit();
+            Frame::Permit(semaphore, count) => {
+                self.return_permits(semaphore, count);
                 Flow::On(signal)
             }
             Frame::Group(group) => self.leave_body(task, group, signal),
@@ -99,13 +103,13 @@ impl Model {
                     Flow::On(signal)
                 }
             },
-            Frame::Acquire(id, block) => match signal {
-                Signal::Go => self.enter(task, Frame::Permit, &block),
-                signal => {
-                    self.acquirer_leaves(id);
-                    Flow::On(signal)
+            Frame::Acquire(semaphore, count, id, block) => {
+                self.acquirer_leaves(semaphore, count, id, matches!(signal, Signal::Go));
+                match signal {
+                    Signal::Go => self.enter(task, Frame::Permit(semaphore, count), &block),
+                    signal => Flow::On(signal),
                 }
-            },
+            }
             Frame::Exit { group, body, cancelled } => {
                 self.exit_goes_on(task, group, body, cancelled, signal)
             }
@@ -151,7 +155,9 @@ impl Model {
                 return self.begin_put(task, queue, item);
             }
             Op::Get(queue) => return self.begin_get(task, queue),
-            Op::Permit(ref block) => return self.begin_acquire(task, block),
+            Op::Permit(semaphore, count, ref block) => {
+                return self.begin_acquire(task, semaphore, count, block);
+            }
             Op::Cancel(number) => {
                 let other = self.task(number, self.tasks.len()).expect("this is one");
                 let said = self.cancel(other);
@@ -193,13 +199,14 @@ impl Model {
             Op::Try(ref block) => self.enter(task, Frame::Try, block),
             Op::Group(ref block) => {
                 let (children, errors) = Default::default();
-                let (aborting, asked, empty) = Default::default();
-                let group = Group { parent: task, children, errors, aborting, asked, empty };
+                let (exiting, aborting, asked, empty) = Default::default();
+                let parent = task;
+                let group = Group { parent, children, errors, exiting, aborting, asked, empty };
                 self.groups.push(group);
                 self.enter(task, Frame::Group(self.groups.len() - 1), block)
             }
             Op::Spawn(ref block) => {
-                self.spawn(block, None, Some(task));
+                self.spawn(block, None, Some(task), self.group_around(task));
                 self.log(task, "made");
                 Flow::On(Signal::Go)
             }
@@ -248,13 +255,19 @@ impl Model {
         }
     }
 
-    fn begin_acquire(&mut self, task: usize, block: &Block) -> Flow {
-        if self.take_permit() {
-            return self.enter(task, Frame::Permit, block);
+    fn begin_acquire(
+        &mut self,
+        task: usize,
+        semaphore: usize,
+        count: usize,
+        block: &Block,
+    ) -> Flow {
+        if self.take_permits(semaphore, count) {
+            return self.enter(task, Frame::Permit(semaphore, count), block);
         }
         let id = self.future(None);
-        self.permits.waiters.push_back(id);
-        self.push(task, Frame::Acquire(id, block.clone()));
+        self.permits[semaphore].line.push_back((id, count));
+        self.push(task, Frame::Acquire(semaphore, count, id, block.clone()));
         Flow::Wait(id)
     }
 
@@ -321,21 +334,25 @@ impl Model {
         Flow::On(signal)
     }
 
-    fn child(&mut self, task: usize, block: &Block) {
-        let frames = self.tasks[task].frames.iter().rev();
-        let mut groups = frames.filter_map(|frame| match frame {
+    /// The innermost group that a task can name.
+    fn group_around(&self, task: usize) -> Option<usize> {
+        let mut groups = self.tasks[task].frames.iter().rev().filter_map(|frame| match frame {
             Frame::Group(group) => Some(*group),
             _ => None,
         });
-        let Some(number) = groups.next() else {
-            self.spawn(block, None, Some(task));
-            return self.log(task, "made");
-        };
-        if self.groups[number].aborting {
-            return self.log(task, "refused");
+        groups.next().or(self.tasks[task].around)
+    }
+
+    fn child(&mut self, task: usize, block: &Block) {
+        let around = self.group_around(task);
+        if let Some(number) = around {
+            let group = &mut self.groups[number];
+            if group.aborting || group.exiting && group.children.is_empty() {
+                return self.log(task, "refused");
+            }
+            group.children.push(self.tasks.len());
         }
-        self.groups[number].children.push(self.tasks.len());
-        self.spawn(block, Some(number), Some(task));
+        self.spawn(block, around, Some(task), around);
         self.log(task, "made");
     }
 
@@ -367,6 +384,7 @@ impl Model {
     }
 
     fn leave_body(&mut self, task: usize, group: usize, body: Signal) -> Flow {
+        self.groups[group].exiting = true;
         if !matches!(body, Signal::Go) && !self.groups[group].aborting {
             self.abort(group);
         }

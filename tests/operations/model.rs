@@ -49,7 +49,10 @@ pub(crate) struct Task {
     /// One of them is to be delivered.
     pub(crate) must: bool,
     waits_for: Option<Id>,
+    /// The group that it is a child of.
     pub(crate) group: Option<usize>,
+    /// The group that was around where it was spawned.
+    pub(crate) around: Option<usize>,
     /// It may join those made before its first ancestor: so nobody awaits himself.
     pub(crate) joins: usize,
 }
@@ -64,6 +67,9 @@ pub(crate) enum Alarm {
 /// What stands in line to be run.
 enum Turn {
     Step(usize),
+    /// filch only: a task is looked at that was woken while it ran. If it is to run by now, it does
+    /// so here.
+    Look(usize),
     /// A group is told that its child has ended.
     Ended {
         group: usize,
@@ -71,10 +77,37 @@ enum Turn {
     },
 }
 
+/// Whose order of what happens within one instant.
+///
+/// The tables are asyncio's in either. What filch does otherwise stands in `docs/guarantees.md`,
+/// under what is not promised:
+///
+/// - one who was cancelled, but has not run yet, is told all the same, and passes it on when he
+///   runs, where asyncio tells the next one at once ([`Model::notify`]);
+/// - one who was given permits is out of the line, so that a newcomer who finds enough of them
+///   takes them at once, where asyncio has him wait until the other one has run
+///   ([`Model::take_permits`]);
+/// - whom his own timeout interrupts goes on at once ([`Model::at_once`]).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Ways {
+    #[default]
+    Asyncio,
+    Filch,
+}
+
+impl Turn {
+    fn is_step_of(&self, task: usize) -> bool {
+        matches!(self, Turn::Step(other) if *other == task)
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Model {
+    pub(crate) ways: Ways,
     pub(crate) now: u64,
     ready: VecDeque<Turn>,
+    /// filch only: the task that runs was woken meanwhile.
+    woken: Option<usize>,
     /// By their time, and then by when they were set.
     pub(crate) alarms: BTreeMap<(u64, u64), Alarm>,
     pub(crate) serial: u64,
@@ -83,7 +116,7 @@ pub(crate) struct Model {
     pub(crate) tasks: Vec<Task>,
     pub(crate) promises: Vec<Id>,
     pub(crate) queues: Vec<Queue>,
-    pub(crate) permits: Semaphore,
+    pub(crate) permits: Vec<Semaphore>,
     pub(crate) groups: Vec<Group>,
     /// Those who were told although they had been cancelled.
     pub(crate) noticed: BTreeSet<Id>,
@@ -92,8 +125,8 @@ pub(crate) struct Model {
 }
 
 /// What is there after each deed, as text.
-pub(crate) fn run(deeds: &[Deed]) -> Vec<String> {
-    let mut model = Model { permits: Semaphore::new(PERMITS), ..Model::default() };
+pub(crate) fn run(deeds: &[Deed], ways: Ways) -> Vec<String> {
+    let mut model = Model { ways, permits: PERMITS.map(Semaphore::new).into(), ..Model::default() };
     model.promises = (0..PROMISES).map(|_| model.future(None)).collect();
     model.queues = ROOM.map(Queue::new).into();
     let mut steps = Vec::new();
@@ -119,13 +152,19 @@ impl Model {
         self.futures.len() - 1
     }
 
-    pub(crate) fn spawn(&mut self, block: &Block, group: Option<usize>, by: Option<usize>) {
+    pub(crate) fn spawn(
+        &mut self,
+        block: &Block,
+        group: Option<usize>,
+        by: Option<usize>,
+        around: Option<usize>,
+    ) {
         let task = self.tasks.len();
         let joins = by.map_or(task, |parent| self.tasks[parent].joins);
         let end = self.future(Some(task));
         let frames = vec![Frame::block(block)];
         let (count, must, waits_for) = Default::default();
-        self.tasks.push(Task { end, frames, count, must, waits_for, group, joins });
+        self.tasks.push(Task { end, frames, count, must, waits_for, group, around, joins });
         self.ready.push_back(Turn::Step(task));
     }
 
@@ -158,11 +197,18 @@ impl Model {
             return false;
         }
         self.tasks[task].count += 1;
-        let forwarded = self.tasks[task].waits_for.is_some_and(|id| self.cancel_future(id));
+        let forwarded = !self.is_looked_at(task)
+            && self.tasks[task].waits_for.is_some_and(|id| self.cancel_future(id));
         if !forwarded {
             self.tasks[task].must = true;
         }
         true
+    }
+
+    /// filch only: it is to be looked at, and hears then what was asked of it.
+    fn is_looked_at(&self, task: usize) -> bool {
+        self.woken == Some(task)
+            || self.ready.iter().any(|turn| matches!(turn, Turn::Look(other) if *other == task))
     }
 
     pub(crate) fn uncancel(&mut self, task: usize) -> u32 {
@@ -205,7 +251,7 @@ impl Model {
         let count = self.tasks.len();
         let said = match *deed {
             Deed::Spawn(ref block) => {
-                self.spawn(block, None, None);
+                self.spawn(block, None, None, None);
                 "spawned".to_owned()
             }
             Deed::Cancel(number) => {
@@ -248,6 +294,7 @@ impl Model {
             while let Some(turn) = self.ready.pop_front() {
                 match turn {
                     Turn::Step(task) => self.step(task),
+                    Turn::Look(task) => self.look(task),
                     Turn::Ended { group, child } => self.child_ended(group, child),
                 }
             }
@@ -272,19 +319,43 @@ impl Model {
                 }
                 Alarm::Timeout { task, scope } => {
                     self.expire(task, scope);
-                    self.at_once(task);
+                    if self.ways == Ways::Filch {
+                        self.at_once(task);
+                    }
                 }
             }
         }
     }
 
-    /// Whom his own timeout interrupts goes on at once, before others who waited for the same.
+    /// filch only: whom his own timeout interrupts goes on at once, before others who waited for
+    /// the same. If that was a promise, its end wakes him, too, while he runs.
     fn at_once(&mut self, task: usize) {
-        let is_his = |turn: &Turn| matches!(turn, Turn::Step(other) if *other == task);
-        if let Some(place) = self.ready.iter().position(is_his) {
-            self.ready.remove(place);
+        let awaited = self.tasks[task].waits_for;
+        if !self.leaves_the_line(task) {
+            return;
+        }
+        self.woken = awaited.is_some_and(|id| self.promises.contains(&id)).then_some(task);
+        self.step(task);
+        let woken = self.woken.take().is_some();
+        if woken && self.is_pending(task) && !self.ready.iter().any(|turn| turn.is_step_of(task)) {
+            self.ready.push_back(Turn::Look(task));
+        }
+    }
+
+    /// filch only: he who was woken while he ran.
+    fn look(&mut self, task: usize) {
+        if let Some(id) = self.tasks[task].waits_for {
+            self.ask_what_is_awaited(task, id);
+        }
+        if self.leaves_the_line(task) {
             self.step(task);
         }
+    }
+
+    /// Takes a task out of the line of those that can run; false: it does not stand there.
+    fn leaves_the_line(&mut self, task: usize) -> bool {
+        let place = self.ready.iter().position(|turn| turn.is_step_of(task));
+        place.is_some_and(|place| self.ready.remove(place).is_some())
     }
 
     fn step(&mut self, number: usize) {
@@ -310,6 +381,13 @@ impl Model {
     fn wait(&mut self, task: usize, id: Id) {
         self.futures[id].waiters.push(task);
         self.tasks[task].waits_for = Some(id);
+        if !self.is_looked_at(task) {
+            self.ask_what_is_awaited(task, id);
+        }
+    }
+
+    /// A request that was not delivered goes to what the task waits for.
+    fn ask_what_is_awaited(&mut self, task: usize, id: Id) {
         if self.tasks[task].must && self.cancel_future(id) {
             self.tasks[task].must = false;
         }
@@ -342,7 +420,10 @@ impl Model {
         for queue in &self.queues {
             text += &format!(" | {queue}");
         }
-        text + &format!(" | {}", self.permits)
+        for permits in &self.permits {
+            text += &format!(" | {permits}");
+        }
+        text
     }
 }
 

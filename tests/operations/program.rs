@@ -13,7 +13,9 @@ pub(crate) type Block = Arc<[Op]>;
 pub(crate) const PROMISES: usize = 4;
 /// The room of each queue; zero: unbounded.
 pub(crate) const ROOM: [usize; 2] = [1, 0];
-pub(crate) const PERMITS: usize = 2;
+/// The permits of each semaphore. Of the first, tasks take one at a time, as in asyncio; of the
+/// second as many as they say, in one.
+pub(crate) const PERMITS: [usize; 2] = [2, 3];
 /// The driver acts at whole ticks. Each timer of a task has a moment of its own between two, so
 /// that no two things happen at one instant unless one causes the other.
 pub(crate) const TICK: u64 = 1 << 20;
@@ -47,7 +49,8 @@ pub(crate) enum Op {
     Join(usize),
     Put(usize),
     Get(usize),
-    Permit(Block),
+    /// Holds so many permits of a semaphore.
+    Permit(usize, usize, Block),
     Spawn(Block),
     Cancel(usize),
     CancelSelf,
@@ -60,7 +63,8 @@ pub(crate) enum Op {
     Catch(Block, After),
     Try(Block),
     Group(Block),
-    /// Spawns into the innermost group.
+    /// Spawns into the innermost group around, or around whoever spawned this task: so children and
+    /// others come to a group whose body has ended, that shuts down, or that is finished.
     Child(Block),
 }
 
@@ -72,9 +76,27 @@ pub(crate) enum After {
     Uncancel,
 }
 
+/// What a sequence is about: the operations without and with a block that its tasks consist of, by
+/// their numbers in [`Bytes::op`]. Without such a preference few tasks would ever meet.
+type Theme = (&'static [u8], &'static [u8]);
+
+const THEMES: [Theme; 5] = [
+    // Everything.
+    (&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13], &[14, 15, 16, 17, 18, 19, 20, 21, 22, 23]),
+    // Permits.
+    (&[0, 1, 1, 1, 7, 11], &[14, 17, 19, 22, 22, 22, 22, 23]),
+    // Groups.
+    (&[0, 1, 1, 4, 7, 8, 9, 11], &[14, 17, 18, 19, 20, 20, 21, 21, 21, 23]),
+    // Queues.
+    (&[1, 5, 5, 6, 6, 7], &[14, 16, 19, 20, 21]),
+    // Tasks and promises that await each other.
+    (&[1, 3, 3, 4, 4, 7, 8, 9, 10], &[14, 16, 17, 18, 19, 23]),
+];
+
 /// Reads a sequence.
 pub(crate) fn sequence(bytes: &[u8]) -> Vec<Deed> {
-    let mut bytes = Bytes(bytes);
+    let mut bytes = Bytes(bytes, THEMES[0]);
+    bytes.1 = THEMES[bytes.below(THEMES.len())];
     let mut deeds = Vec::new();
     while !bytes.0.is_empty() && deeds.len() < 40 {
         deeds.push(bytes.deed());
@@ -82,7 +104,7 @@ pub(crate) fn sequence(bytes: &[u8]) -> Vec<Deed> {
     deeds
 }
 
-struct Bytes<'a>(&'a [u8]);
+struct Bytes<'a>(&'a [u8], Theme);
 
 impl Bytes<'_> {
     /// The next number below `bound`; zero when there are no more bytes.
@@ -122,9 +144,11 @@ impl Bytes<'_> {
     }
 
     fn op(&mut self, depth: usize) -> Op {
-        let kinds = if depth == 0 { 14 } else { 24 };
+        let (plain, with_block) = self.1;
+        let with_block = if depth == 0 { &[] } else { with_block };
+        let kind = self.below(plain.len() + with_block.len());
         let inner = depth.saturating_sub(1);
-        match self.below(kinds) {
+        match *plain.iter().chain(with_block).nth(kind).expect("it is one of them") {
             0 => Op::Yield,
             1 | 2 => Op::Sleep(self.time()),
             3 => Op::Await(self.below(PROMISES)),
@@ -145,7 +169,10 @@ impl Bytes<'_> {
             19 => Op::Try(self.block(inner)),
             20 => Op::Group(self.block(inner)),
             21 => Op::Child(self.block(inner)),
-            22 => Op::Permit(self.block(inner)),
+            22 => match self.below(6) {
+                0..3 => Op::Permit(0, 1, self.block(inner)),
+                more => Op::Permit(1, more - 2, self.block(inner)),
+            },
             _ => Op::Spawn(self.block(inner)),
         }
     }
@@ -192,7 +219,10 @@ type Around = Rc<dyn Fn(Block) -> Op>;
 /// The block of an operation, and what it is with another block.
 fn parts(op: &Op) -> Option<(&Block, Around)> {
     let (inner, around): (_, Around) = match op {
-        Op::Permit(inner) => (inner, Rc::new(Op::Permit)),
+        Op::Permit(semaphore, count, inner) => {
+            let (semaphore, count) = (*semaphore, *count);
+            (inner, Rc::new(move |inner| Op::Permit(semaphore, count, inner)))
+        }
         Op::Spawn(inner) => (inner, Rc::new(Op::Spawn)),
         Op::Try(inner) => (inner, Rc::new(Op::Try)),
         Op::Group(inner) => (inner, Rc::new(Op::Group)),

@@ -48,14 +48,14 @@ struct World {
     tasks: Mutex<Vec<TaskRef>>,
     promises: [Promise<u32>; PROMISES],
     queues: [Queue<u32>; ROOM.len()],
-    permits: Arc<Semaphore>,
+    permits: [Arc<Semaphore>; PERMITS.len()],
     log: Mutex<Vec<String>>,
     /// The last number given to an item.
     items: Mutex<u32>,
     timers: Mutex<u64>,
 }
 
-/// What is lexically around a block.
+/// What is lexically around a block; of groups, also what was around where its task was spawned.
 #[derive(Clone, Default)]
 struct Around {
     deadline: Option<Deadline>,
@@ -70,7 +70,7 @@ impl World {
             tasks: Mutex::default(),
             promises: [(); PROMISES].map(|()| Promise::new()),
             queues: ROOM.map(queue),
-            permits: Arc::new(Semaphore::new(PERMITS)),
+            permits: PERMITS.map(|count| Arc::new(Semaphore::new(count))),
             log: Mutex::default(),
             items: Mutex::default(),
             timers: Mutex::default(),
@@ -113,7 +113,7 @@ impl World {
         let count = self.tasks().len();
         let said = match *deed {
             Deed::Spawn(ref block) => {
-                let task = filch::spawn(self.program(count, count, block.clone()));
+                let task = filch::spawn(self.program(count, count, block.clone(), None));
                 self.tasks.lock().unwrap().push(task.task_ref());
                 "spawned".to_owned()
             }
@@ -162,12 +162,21 @@ impl World {
             let (len, left) = (queue.len(), queue.unfinished());
             text += &format!(" | {len} {left} {getters} {putters}");
         }
-        text + &format!(" | {} {}", self.permits.available(), self.permits.waiting())
+        for permits in &self.permits {
+            text += &format!(" | {} {}", permits.available(), permits.waiting());
+        }
+        text
     }
 
-    fn program(self: &Arc<Self>, number: usize, joins: usize, block: Block) -> Running {
+    fn program(
+        self: &Arc<Self>,
+        number: usize,
+        joins: usize,
+        block: Block,
+        group: Option<TaskGroup>,
+    ) -> Running {
         let me = Me { number, joins, world: self.clone() };
-        me.block(block, Around::default())
+        me.block(block, Around { deadline: None, group })
     }
 }
 
@@ -261,8 +270,8 @@ impl Me {
                 let item = world.queues[queue].get().await?;
                 self.log(format!("got {item}"));
             }
-            Op::Permit(ref block) => {
-                let permit = world.permits.acquire().await;
+            Op::Permit(semaphore, count, ref block) => {
+                let permit = world.permits[semaphore].acquire_many(count).await;
                 self.inside(block, around).await?;
                 drop(permit);
             }
@@ -314,7 +323,8 @@ impl Me {
             }
             Op::Child(block) | Op::Spawn(block) => {
                 let number = self.world.tasks().len();
-                let program = self.world.program(number, self.joins, block.clone());
+                let group = around.group.clone();
+                let program = self.world.program(number, self.joins, block.clone(), group);
                 let task = match &around.group {
                     Some(group) if matches!(op, Op::Child(_)) => group.try_spawn(program).ok(),
                     _ => Some(filch::spawn(program)),

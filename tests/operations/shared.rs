@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use crate::model::{Id, Model, State};
+use crate::model::{Id, Model, State, Ways};
 
 /// A queue: its items, and those who wait, in order.
 pub(crate) struct Queue {
@@ -43,22 +43,21 @@ impl fmt::Display for Queue {
     }
 }
 
-/// Permits, and those who wait for one, in order.
-#[derive(Default)]
+/// Permits, and those who wait, in order, with how many they want.
 pub(crate) struct Semaphore {
     value: usize,
-    pub(crate) waiters: VecDeque<Id>,
+    pub(crate) line: VecDeque<(Id, usize)>,
 }
 
 impl Semaphore {
     pub(crate) fn new(value: usize) -> Self {
-        Semaphore { value, waiters: VecDeque::new() }
+        Semaphore { value, line: VecDeque::new() }
     }
 }
 
 impl fmt::Display for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.value, self.waiters.len())
+        write!(f, "{} {}", self.value, self.line.len())
     }
 }
 
@@ -86,23 +85,29 @@ impl Model {
     }
 
     fn wake_getter(&mut self, number: usize) {
-        if let Some(id) = self.queues[number].getters.pop_front() {
-            self.notify(id);
+        while let Some(id) = self.queues[number].getters.pop_front() {
+            if self.notify(id) {
+                return;
+            }
         }
     }
 
     fn wake_putter(&mut self, number: usize) {
-        if let Some(id) = self.queues[number].putters.pop_front() {
-            self.notify(id);
+        while let Some(id) = self.queues[number].putters.pop_front() {
+            if self.notify(id) {
+                return;
+            }
         }
     }
 
-    /// Tells one who waits. If he was cancelled and has not left the line yet, he gets the notice
-    /// all the same, and passes it on: asyncio would skip him, at the same instant.
-    fn notify(&mut self, id: Id) {
-        if !self.finish(id, State::Value) {
-            self.noticed.insert(id);
+    /// Tells one who waits; false: he was cancelled, and the next one is to be told. In filch's
+    /// ways he is told all the same if he has not left the line yet, and passes it on then.
+    fn notify(&mut self, id: Id) -> bool {
+        let told = self.finish(id, State::Value);
+        if !told && self.ways == Ways::Filch {
+            return self.noticed.insert(id);
         }
+        told
     }
 
     fn was_noticed(&mut self, id: Id) -> bool {
@@ -143,33 +148,52 @@ impl Model {
         }
     }
 
-    /// Takes a permit, if nobody is before this one.
-    pub(crate) fn take_permit(&mut self) -> bool {
-        let free = self.permits.value > 0 && self.permits.waiters.is_empty();
-        self.permits.value -= usize::from(free);
+    /// Takes permits, if there are enough and nobody is before this one. In asyncio one who was
+    /// given his stands in line until he runs; one who was cancelled does not count.
+    pub(crate) fn take_permits(&mut self, number: usize, count: usize) -> bool {
+        let permits = &self.permits[number];
+        let free = permits.value >= count
+            && match self.ways {
+                Ways::Filch => permits.line.is_empty(),
+                Ways::Asyncio => {
+                    let cancelled = |id: Id| self.futures[id].state == State::Cancelled;
+                    permits.line.iter().all(|(id, _)| cancelled(*id))
+                }
+            };
+        self.permits[number].value -= if free { count } else { 0 };
         free
     }
 
-    pub(crate) fn return_permit(&mut self) {
-        self.permits.value += 1;
-        self.hand_out();
-    }
-
-    /// Gives the permits that are there to those who wait.
-    fn hand_out(&mut self) {
-        while self.permits.value > 0 {
-            let Some(id) = self.permits.waiters.pop_front() else { break };
-            self.permits.value -= 1;
-            self.notify(id);
+    pub(crate) fn return_permits(&mut self, number: usize, count: usize) {
+        for _ in 0..count {
+            self.permits[number].value += 1;
+            self.hand_to_next(number);
         }
     }
 
-    /// One who waited for a permit goes away; with a permit, he hands it on.
-    pub(crate) fn acquirer_leaves(&mut self, id: Id) {
-        self.permits.waiters.retain(|waiter| *waiter != id);
-        if self.was_noticed(id) {
-            self.permits.value += 1;
+    /// Gives the first in line what he wants, if there is enough; false: there is not, or nobody.
+    fn hand_to_next(&mut self, number: usize) -> bool {
+        let pending = |id: Id| self.futures[id].state == State::Pending;
+        let filch = self.ways == Ways::Filch;
+        let permits = &mut self.permits[number];
+        let mut line = permits.line.iter();
+        let Some(&(id, count)) = line.find(|(id, _)| filch || pending(*id)) else { return false };
+        if count > permits.value {
+            return false;
         }
-        self.hand_out();
+        permits.value -= count;
+        if filch {
+            permits.line.pop_front();
+        }
+        self.notify(id)
+    }
+
+    /// One who waited for permits has them, or goes away; then he hands on what he was given.
+    pub(crate) fn acquirer_leaves(&mut self, number: usize, count: usize, id: Id, has: bool) {
+        self.permits[number].line.retain(|(other, _)| *other != id);
+        if !has && self.was_noticed(id) {
+            self.permits[number].value += count;
+        }
+        while self.hand_to_next(number) {}
     }
 }
