@@ -9,8 +9,10 @@
 //! what else the machine does matters little. The first fifth is for warming up. Of the rest, the
 //! last quarter is compared with the first: 5 % slower, or 5 % more memory, is a failure.
 
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use filch::net::{TcpListener, TcpStream};
@@ -26,6 +28,32 @@ const REQUESTS: usize = 10;
 /// By so much the end may be worse than the start.
 const TOLERANCE: f64 = 0.05;
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// Bytes, and pieces of memory, that the program has asked for and not given back.
+static HELD: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
+
+/// The system's allocator, and a count of what is out.
+struct Counted;
+
+#[global_allocator]
+static ALLOCATOR: Counted = Counted;
+
+// SAFETY: the system's allocator does the work, under the same conditions.
+unsafe impl GlobalAlloc for Counted {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HELD[0].fetch_add(layout.size(), Ordering::Relaxed);
+        HELD[1].fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps its promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        HELD[0].fetch_sub(layout.size(), Ordering::Relaxed);
+        HELD[1].fetch_sub(1, Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
 
 fn main() -> ExitCode {
     let Some(seconds) = seconds(std::env::args().skip(1)) else {
@@ -71,7 +99,7 @@ async fn soak(length: Duration) -> Result<()> {
         samples.push(sample);
         if interval % 5 == 0 {
             let Sample { speed, memory } = sample;
-            println!("{:>6.1?}: {speed:.1} rounds/s, {memory} KiB", start.elapsed());
+            println!("{:>6.1?}: {speed:.1} rounds/s, {memory} KiB, {HELD:?}", start.elapsed());
         }
     }
     server.cancel();
