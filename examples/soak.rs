@@ -9,7 +9,7 @@
 //! else the machine does makes that time worth less, too, so a yardstick is laid beside it now and
 //! then: bytes that one thread sends to itself, without filch. Speed is rounds for each yard.
 //! Memory is what is resident, and what the program holds of it, byte by byte: the rest is the
-//! allocator's.
+//! allocator's, which has one arena here, or chance would say how many of them grow, and when.
 //!
 //! The first fifth is for warming up. Of the rest, the last quarter is compared with the first: 5 %
 //! slower, or 5 % more memory, is a failure.
@@ -75,6 +75,7 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
+    share_arena();
     let ended = filch::Runtime::new()
         .map_err(Error::from)
         .and_then(|runtime| runtime.block_on(soak(seconds)));
@@ -84,6 +85,15 @@ fn main() -> ExitCode {
             eprintln!("soak: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Has all threads take their memory from one place.
+fn share_arena() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: plain numbers, before there is a second thread.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 
