@@ -24,7 +24,7 @@ use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::task::Waker;
 
-use crate::sys::{AtomicU32, Ordering, UnsafeCell};
+use crate::sys::{AtomicU32, Ordering, UnsafeCell, discard};
 
 const IDLE: u32 = 0;
 const WAITING: u32 = 1;
@@ -320,8 +320,7 @@ impl Wakers {
 /// Wakes. A panic ends here: this thread may be unwinding, and a second one would end the process.
 fn use_up(waker: Waker) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-        // Its destructor is foreign, too.
-        std::mem::forget(payload);
+        discard(payload);
     }
 }
 

@@ -170,8 +170,8 @@ fn forks_in_the_midst_of_everything_neither_hang_nor_harm() {
     let all = (runtime, busy);
     for _ in 0..CHILDREN {
         let passed = rounds.load(Ordering::Acquire);
-        // SAFETY: only the child, whose memory is another, drops what is copied here.
         let child = Child::fork(|| {
+            // SAFETY: only the child, whose memory is another, drops what is copied here.
             drop(unsafe { std::ptr::read(&all) });
             true
         });

@@ -22,7 +22,7 @@ use crate::driver::clock::Instant;
 use crate::driver::heap::Heap;
 use crate::driver::timer::{Claim, Link, MOST_SLOTS, Node, Place};
 use crate::sys::quiet::{AtomicU64, Mutex, MutexGuard};
-use crate::sys::{CachePadded, Ordering};
+use crate::sys::{CachePadded, Ordering, discard};
 
 pub(crate) use crate::driver::timer::Timer;
 
@@ -261,8 +261,7 @@ impl Timers {
         while self.heap.next() <= now {
             for waker in self.take_due(now).into_iter().flatten() {
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(|| sink(waker))) {
-                    // Its destructor is foreign, too.
-                    std::mem::forget(payload);
+                    discard(payload);
                 }
             }
         }

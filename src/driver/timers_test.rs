@@ -214,14 +214,23 @@ fn panicking_sink_does_not_silence_the_others() {
     nodes.iter().for_each(|node| {
         all.arm(0, node.as_ref(), at(1), Waker::noop().clone());
     });
-    let mut calls = 0;
+    /// Counts its drop, and panics there.
+    struct Payload(Arc<Count>);
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            self.0.0.fetch_add(1, Ordering::Relaxed);
+            std::panic::resume_unwind(Box::new("again"));
+        }
+    }
+    let (mut calls, dropped) = (0, Arc::new(Count::default()));
     all.fire(at(1), &mut |_| {
         calls += 1;
-        if calls == 1 {
-            std::panic::resume_unwind(Box::new(()));
+        if calls < 3 {
+            std::panic::resume_unwind(Box::new(Payload(dropped.clone())));
         }
     });
     assert_eq!(calls, 3);
+    assert_eq!(dropped.0.load(Ordering::Relaxed), 2, "what the panics carried is dropped");
 }
 
 /// A random number of random magnitude.
