@@ -25,8 +25,8 @@ use crate::task::{current, jobs, vars};
 /// A process that forks leaves its threads behind: the child has a copy of this, but nobody to run
 /// it. What promises the following is a fork by a thread outside of any task:
 /// - The child may begin another program, or just end; the parent takes no notice of it.
-/// - It may drop the runtime, its tasks' handles and its sockets. Nothing waits for a thread that is
-///   not there, and nothing is taken from the parent: no task of it is cancelled, no socket is
+/// - It may drop the runtime, its tasks' handles and its sockets. Nothing waits for a thread that
+///   is not there, and nothing is taken from the parent: no task of it is cancelled, no socket is
 ///   closed. What the tasks hold is not dropped in the child.
 /// - It may begin a runtime of its own.
 ///
