@@ -4,15 +4,14 @@ use std::future::pending;
 
 use loom::thread;
 
-use super::common::{explore, explore_at_most, home, outcome, spawn, twice};
+use super::common::{all_gone, explore, explore_at_most, home, outcome, spawn, twice};
 use crate::TaskRef;
 use crate::task::memory::Home;
 use crate::task::unwind::catch_cancelled;
 
 /// The home is empty: nobody kept a reference to a task.
 fn nothing_is_left(home: &Home) {
-    home.collect();
-    assert_eq!(home.outstanding(), 0);
+    all_gone(&home);
 }
 
 /// The awaiting task is asked while the awaited one ends: the request arrives, there or here, or

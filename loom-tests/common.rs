@@ -90,6 +90,13 @@ pub(super) fn home() -> (HomeHandle, Queue) {
     (Home::new_with_own_numbers(Box::new(queue.clone()), Kind::Shared), queue)
 }
 
+/// The memory of every task has come home: nobody keeps one.
+#[track_caller]
+pub(super) fn all_gone(home: &Home) {
+    home.collect();
+    assert_eq!(home.outstanding(), 0, "somebody keeps a task");
+}
+
 /// A queued task.
 #[track_caller]
 pub(super) fn spawn<F, T>(home: &Home, future: F) -> Task<T>
@@ -133,7 +140,9 @@ pub(super) fn ends_elsewhere(queue: &Queue, task: &TaskRef) -> loom::thread::Joi
 struct Nowhere;
 
 impl Driver for Nowhere {
-    fn poll(&self, _instance: usize) {}
+    fn poll(&self, _instance: usize) -> bool {
+        false
+    }
     fn wait(&self, _instance: usize, _limit: Option<Duration>) {}
     fn notify(&self, _instance: usize) {}
 }

@@ -7,7 +7,9 @@ use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc as StdArc, Mutex as StdMutex};
 
-use super::common::{Queue, ends_elsewhere, explore, explore_at_most, home, spawn, twice};
+use super::common::{
+    Queue, all_gone, ends_elsewhere, explore, explore_at_most, home, spawn, twice,
+};
 use crate::error::{Error, Result};
 use crate::scope::{TaskGroup, task_group};
 use crate::task::handle::Task;
@@ -92,8 +94,7 @@ fn a_child_comes_while_another_fails() {
         assert_eq!(parent.cancelling(), 0);
         assert_eq!(parent.error().unwrap().errors().len(), 1);
         drop((late, child, parent, group));
-        home.collect();
-        assert_eq!(home.outstanding(), 0);
+        all_gone(&home);
     });
 }
 
@@ -279,7 +280,6 @@ fn a_child_comes_while_the_group_is_dropped() {
         }
         assert!(group.reserve().is_err());
         drop((parent, group));
-        home.collect();
-        assert_eq!(home.outstanding(), 0);
+        all_gone(&home);
     });
 }

@@ -2,9 +2,11 @@
 
 use super::common::explore;
 use crate::driver::clock::Instant;
-use crate::scheduler::idle::{Idle, Limit};
+use crate::scheduler::idle::{Idle, LOOK, Limit};
 use crate::sys::deque::Injector;
 use crate::sys::{Arc, AtomicU64, Ordering, thread};
+
+const NOW: Instant = Instant::from_nanoseconds(1);
 
 /// Breaks without the fence in `announce`, or the one in `wake`.
 #[test]
@@ -19,7 +21,7 @@ fn sleeper_sees_the_task_or_the_pusher_sees_the_sleeper() {
                 shared.0.wake().is_some()
             }
         });
-        shared.0.announce(0, true);
+        let _ = shared.0.announce(0, true, false);
         let seen = !shared.1.is_empty();
         assert!(pusher.join().unwrap() || seen);
     });
@@ -30,7 +32,7 @@ fn sleeper_sees_the_task_or_the_pusher_sees_the_sleeper() {
 fn searcher_sees_the_task_or_the_pusher_wakes_the_next() {
     explore(|| {
         let shared = Arc::new((Idle::new(2), Injector::new()));
-        shared.0.announce(1, false);
+        let _ = shared.0.announce(1, false, false);
         assert!(shared.0.search());
         let pusher = thread::spawn({
             let shared = shared.clone();
@@ -50,8 +52,8 @@ fn searcher_sees_the_task_or_the_pusher_wakes_the_next() {
 fn two_pushers_wake_one_searcher() {
     explore(|| {
         let idle = Arc::new(Idle::new(2));
-        idle.announce(0, false);
-        idle.announce(1, false);
+        let _ = idle.announce(0, false, false);
+        let _ = idle.announce(1, false, false);
         let other = thread::spawn({
             let idle = idle.clone();
             move || idle.wake()
@@ -59,7 +61,7 @@ fn two_pushers_wake_one_searcher() {
         let mine = idle.wake();
         let woken: Vec<_> = [mine, other.join().unwrap()].into_iter().flatten().collect();
         assert_eq!(woken, [1], "the guard sleeps on");
-        assert!(idle.leave(1).searching && !idle.search());
+        assert!(idle.leave(1, NOW).searching && !idle.search());
     });
 }
 
@@ -68,12 +70,12 @@ fn two_pushers_wake_one_searcher() {
 fn worker_that_gets_up_knows_whether_it_searches() {
     explore(|| {
         let idle = Arc::new(Idle::new(1));
-        idle.announce(0, false);
+        let _ = idle.announce(0, false, false);
         let waker = thread::spawn({
             let idle = idle.clone();
             move || idle.wake().is_some()
         });
-        let left = idle.leave(0);
+        let left = idle.leave(0, NOW);
         assert_eq!(waker.join().unwrap(), left.searching);
         assert_eq!(idle.search(), !left.searching, "a search is neither lost nor doubled");
         assert!(idle.nobody_sleeps());
@@ -94,10 +96,9 @@ fn guard_sees_the_timer_or_is_told() {
                 shared.0.oversleeps(at)
             }
         });
-        shared.0.announce(0, false);
-        let now = Instant::from_nanoseconds(1);
+        let _ = shared.0.announce(0, false, false);
         let next = || Some(Instant::from_nanoseconds(shared.1.load(Ordering::Relaxed)));
-        let Limit::Guard { until, .. } = shared.0.limit(0, now, next) else { panic!("no guard") };
+        let Limit::Guard { until, .. } = shared.0.limit(0, NOW, next) else { panic!("no guard") };
         assert!(arming.join().unwrap() == Some(0) || until <= at);
     });
 }
@@ -107,20 +108,21 @@ fn guard_sees_the_timer_or_is_told() {
 fn while_one_is_awake_a_sleeper_keeps_watch() {
     explore(|| {
         let idle = Arc::new(Idle::new(3));
-        (0..3).for_each(|worker| idle.announce(worker, false));
+        (0..3).for_each(|worker| assert_eq!(idle.announce(worker, false, false), None));
         idle.rest();
         let threads: Vec<_> = (0..2)
             .map(|worker| {
                 let idle = idle.clone();
-                thread::spawn(move || idle.leave(worker).tell)
+                thread::spawn(move || idle.leave(worker, NOW).remind)
             })
             .collect();
-        let told: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-        assert!(told.contains(&Some(2)));
+        let reminded: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert!(reminded.contains(&Some(2)));
         let never = || -> Option<Instant> { None };
-        let now = Instant::from_nanoseconds(1);
-        let Limit::Guard { until, .. } = idle.limit(2, now, never) else { panic!("no guard") };
-        assert!(until < Instant::NEVER);
+        let limit = idle.limit(2, NOW, never);
+        assert!(
+            matches!(limit, Limit::Guard { until, reminded: true, .. } if until < Instant::NEVER)
+        );
     });
 }
 
@@ -130,19 +132,67 @@ fn while_one_is_awake_a_sleeper_keeps_watch() {
 fn whoever_sleeps_last_is_guarded() {
     explore(|| {
         let idle = Arc::new(Idle::new(2));
-        idle.announce(0, false);
-        let now = Instant::from_nanoseconds(1);
+        let _ = idle.announce(0, false, false);
         let leaving = thread::spawn({
             let idle = idle.clone();
-            move || idle.leave(0).tell
+            move || idle.leave(0, NOW).remind
         });
-        idle.announce(1, false);
-        let before = idle.limit(1, now, || None);
-        let told = leaving.join().unwrap();
-        let after = idle.limit(1, now, || None);
-        assert!(before == after || told == Some(1), "it sleeps as if it were not the guard");
+        let _ = idle.announce(1, false, false);
+        let before = idle.limit(1, NOW, || None);
+        let reminded = leaving.join().unwrap();
+        let after = idle.limit(1, NOW, || None);
+        assert!(before == after || reminded == Some(1), "it sleeps as if it were not the guard");
         let Limit::Guard { until, .. } = after else { panic!("no guard") };
         assert!(until < Instant::NEVER, "the other one is awake, and must be watched");
+    });
+}
+
+/// All sleep again, and call the guard off that was to be reminded, while a thread arms a timer that
+/// comes before the reminder would have: somebody learns of it. Breaks if `announce` leaves `until` as
+/// it was, or without its fence.
+#[test]
+fn a_guard_that_is_called_off_learns_of_a_timer() {
+    explore(|| {
+        let never = Instant::NEVER.nanoseconds();
+        let shared = Arc::new((Idle::new(2), AtomicU64::new(never)));
+        let _ = shared.0.announce(0, false, false);
+        let _ = shared.0.announce(1, false, false);
+        shared.0.rest();
+        assert_eq!(shared.0.leave(1, NOW).remind, Some(0));
+        let at = NOW + LOOK * 2;
+        let arming = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                shared.1.store(at.nanoseconds(), Ordering::Relaxed);
+                shared.0.oversleeps(at).is_some()
+            }
+        });
+        assert_eq!(shared.0.announce(1, false, true), Some(0));
+        let next = || Some(Instant::from_nanoseconds(shared.1.load(Ordering::Relaxed)));
+        let limit = shared.0.limit(1, NOW, next);
+        let sees = matches!(limit, Limit::Guard { until, .. } if until <= at);
+        assert!(arming.join().unwrap() || sees);
+    });
+}
+
+/// One falls asleep and another gets up: who is awake is watched. Breaks if `announce` calls a guard
+/// off though somebody is awake.
+#[test]
+fn no_guard_is_called_off_while_one_is_awake() {
+    explore(|| {
+        let idle = Arc::new(Idle::new(3));
+        (0..3).for_each(|worker| assert_eq!(idle.announce(worker, false, false), None));
+        idle.rest();
+        assert_eq!(idle.leave(1, NOW).remind, Some(0));
+        let leaving = thread::spawn({
+            let idle = idle.clone();
+            move || idle.leave(2, NOW).remind
+        });
+        let forgotten = idle.announce(1, false, true);
+        let reminded = leaving.join().unwrap();
+        assert!(forgotten.is_none() || reminded == Some(0));
+        let limit = idle.limit(0, NOW, || None);
+        assert!(matches!(limit, Limit::Guard { reminded: true, .. }));
     });
 }
 
@@ -155,9 +205,9 @@ fn the_last_to_sleep_looks_after_the_timers() {
         let shared = Arc::new((Idle::new(2), AtomicU64::new(never)));
         let at = Instant::from_nanoseconds(5);
         let park = move |worker: usize, shared: &(Idle, AtomicU64)| {
-            shared.0.announce(worker, false);
+            let _ = shared.0.announce(worker, false, false);
             let next = || Some(Instant::from_nanoseconds(shared.1.load(Ordering::Relaxed)));
-            match shared.0.limit(worker, Instant::from_nanoseconds(1), next) {
+            match shared.0.limit(worker, NOW, next) {
                 Limit::Guard { until, .. } => until <= at,
                 Limit::None | Limit::Awake => false,
             }
@@ -178,20 +228,19 @@ fn the_last_to_sleep_looks_after_the_timers() {
 fn a_guard_that_is_woken_is_no_guard() {
     explore(|| {
         let idle = Arc::new(Idle::new(2));
-        idle.announce(0, false);
+        let _ = idle.announce(0, false, false);
         let waker = thread::spawn({
             let idle = idle.clone();
             move || idle.wake()
         });
-        idle.announce(1, false);
-        let now = Instant::from_nanoseconds(1);
-        let before = idle.limit(1, now, || None);
+        let _ = idle.announce(1, false, false);
+        let before = idle.limit(1, NOW, || None);
         let woken = waker.join().unwrap().expect("somebody slept");
-        let left = idle.leave(woken);
+        let left = idle.leave(woken, NOW);
         assert!(left.searching);
         let sleeper = 1 - woken;
-        let after = idle.limit(sleeper, now, || None);
+        let after = idle.limit(sleeper, NOW, || None);
         assert!(matches!(after, Limit::Guard { until, .. } if until < Instant::NEVER));
-        assert!(sleeper == 0 || before == after || left.tell == Some(1));
+        assert!(sleeper == 0 || before == after || left.remind == Some(1));
     });
 }

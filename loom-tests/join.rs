@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake as _, Waker};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-use super::common::{explore, home, outcome, spawn};
+use super::common::{all_gone, explore, home, outcome, spawn};
 use crate::sys::{Arc, UnsafeCell};
 
 struct Count(AtomicUsize);
@@ -122,8 +122,7 @@ fn a_late_wake_is_harmless() {
         waker.wake();
         runner.join().unwrap();
         queue.run();
-        home.collect();
-        assert_eq!(home.outstanding(), 0);
+        all_gone(&home);
     });
 }
 
@@ -257,8 +256,7 @@ fn whoever_finds_the_end_gets_the_value() {
         });
         queue.run();
         looking.join().unwrap();
-        home.collect();
-        assert_eq!(home.outstanding(), 0);
+        all_gone(&home);
     });
 }
 
@@ -278,7 +276,6 @@ fn the_last_to_go_comes_after_all_others() {
         });
         drop(watcher);
         looking.join().unwrap();
-        home.collect();
-        assert_eq!(home.outstanding(), 0);
+        all_gone(&home);
     });
 }

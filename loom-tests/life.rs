@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use loom::thread;
 
-use super::common::{Queue, explore_at_most, home, spawn};
+use super::common::{Queue, all_gone, explore_at_most, home, spawn};
 use crate::TaskRef;
 use crate::error::Result;
 use crate::sys::Arc;
@@ -212,8 +212,7 @@ fn happens(from: From, acts: &[Act]) {
     let callbacks = acts.iter().filter(|act| **act == Act::Callback).count();
     assert_eq!(get(&counts.called), callbacks);
     assert!(get(&counts.values) <= 1 && StdArc::strong_count(&counts) == 1);
-    home.collect();
-    assert_eq!(home.outstanding(), 0);
+    all_gone(&home);
 }
 
 /// What holds once all that was queued has run.

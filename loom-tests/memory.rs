@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 
 use loom::thread;
 
+use super::common::all_gone;
 use crate::sys::{Arc, AtomicUsize, Ordering, UnsafeCell};
 use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::{Job, Runnable, Schedule, Why};
@@ -99,8 +100,7 @@ fn chains_come_home_while_the_owner_takes_them_in() {
         pusher.join().unwrap();
         owner.join().unwrap();
         let _entered = Home::enter(&home);
-        home.collect();
-        assert_eq!(home.outstanding(), 0);
+        all_gone(&home);
     });
 }
 
@@ -229,8 +229,7 @@ fn a_walk_sees_only_what_is_filled_in() {
             drop_ref(home.pointer(), cell);
         }
         walker.join().unwrap();
-        home.collect();
-        assert_eq!(home.outstanding(), 0);
+        all_gone(&home);
         drop(entered);
     });
 }
@@ -254,7 +253,6 @@ fn a_walk_meets_a_spawn() {
         walker.join().unwrap();
         drop(spawn(&home, async { Ok(2) }));
         queue.run();
-        home.collect();
-        assert_eq!(home.outstanding(), 0);
+        all_gone(&home);
     });
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-use super::common::explore;
+use super::common::{all_gone, explore};
 use crate::sync::Promise;
 use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::{Job, Runnable, Schedule, Why, jobs};
@@ -60,8 +60,7 @@ fn poll(promise: &mut Promise<u32>, waker: &Waker) -> Option<Result<u32, bool>> 
 
 /// The home is empty: nobody kept a reference to a promise.
 fn nothing_is_left(home: &Home) {
-    home.collect();
-    assert_eq!(home.outstanding(), 0);
+    all_gone(&home);
 }
 
 /// One sets the value while another cancels: one of them wins, and the other is told so (FUT-02,

@@ -5,7 +5,9 @@ use std::task::Waker;
 
 use loom::thread;
 
-use super::common::{ends_elsewhere, explore, explore_at_most, home, outcome, spawn, twice};
+use super::common::{
+    all_gone, ends_elsewhere, explore, explore_at_most, home, outcome, spawn, twice,
+};
 use crate::scope::{ReturnWhen, gather, wait};
 use crate::sys::Arc;
 use crate::task::several::{Enough, Watch};
@@ -59,8 +61,7 @@ fn two_tasks_end_while_somebody_begins_to_wait() {
         queue.run();
         assert_eq!(outcome(outer), Ok((2, 0)));
         drop(tasks);
-        home.collect();
-        assert_eq!(home.outstanding(), 0);
+        all_gone(&home);
     });
 }
 
@@ -91,8 +92,7 @@ fn one_who_waits_for_the_first_is_asked() {
         second.cancel();
         queue.run();
         drop((first, second));
-        home.collect();
-        assert_eq!(home.outstanding(), 0);
+        all_gone(&home);
     });
 }
 

@@ -14,7 +14,9 @@ use crate::task::{Runnable, Schedule, Why};
 struct Seat(Arc<(Mutex<bool>, Condvar)>);
 
 impl Driver for Seat {
-    fn poll(&self, _instance: usize) {}
+    fn poll(&self, _instance: usize) -> bool {
+        false
+    }
 
     fn wait(&self, _instance: usize, _limit: Option<Duration>) {
         let mut permit = self.0.0.lock();

@@ -6,16 +6,26 @@
 use std::future::pending;
 use std::sync::{Arc as StdArc, Mutex as StdMutex};
 
-use super::common::{Deserted, ends_elsewhere, explore, home, milliseconds, spawn, twice};
+use super::common::{
+    Deserted, all_gone, ends_elsewhere, explore, home, milliseconds, spawn, twice,
+};
 use crate::error::{Error, Result};
 use crate::scope::{Deadline, ReturnWhen, timeout_at, timeout_scope, wait};
 use crate::task::handle::Task;
+use crate::task::memory::Home;
 
 /// How a task ended: its value, or whether time was up.
 fn ended<T>(task: Task<T>) -> Result<T, bool> {
     assert!(task.is_finished(), "nobody tells it");
     assert_eq!(task.cancelling(), 0, "a request stays");
     task.outcome().map_err(|error: Error| error.is_timeout())
+}
+
+/// No timer is armed, and none keeps a task.
+#[track_caller]
+fn nothing_is_left(runtime: &Deserted, home: &Home) {
+    assert_eq!(runtime.handle.timers().next(), None);
+    all_gone(home);
 }
 
 /// The timer fires while what is inside ends: a value or a timeout, and nothing stays (TMO-16).
@@ -36,10 +46,8 @@ fn a_timer_fires_while_the_block_ends() {
         ender.join().unwrap();
         queue.run();
         assert!(matches!(ended(task), Ok(7) | Err(true)));
-        assert_eq!(runtime.handle.timers().next(), None);
         drop(target);
-        home.collect();
-        assert_eq!(home.outstanding(), 0, "a timer keeps its task");
+        nothing_is_left(&runtime, &home);
     });
 }
 
@@ -61,10 +69,8 @@ fn a_timer_fires_while_somebody_asks() {
         assert!(accepted && task.is_finished());
         assert_eq!(task.cancelling(), 1);
         assert!(task.is_cancelled());
-        assert_eq!(runtime.handle.timers().next(), None);
         drop(task);
-        home.collect();
-        assert_eq!(home.outstanding(), 0, "a timer keeps its task");
+        nothing_is_left(&runtime, &home);
     });
 }
 
@@ -83,9 +89,7 @@ fn a_timer_fires_while_its_task_is_dropped() {
         firing.join().unwrap();
         queue.run();
         assert_ne!(killed, ended(task) == Err(true));
-        assert_eq!(runtime.handle.timers().next(), None);
-        home.collect();
-        assert_eq!(home.outstanding(), 0, "a timer keeps its task");
+        nothing_is_left(&runtime, &home);
     });
 }
 
@@ -183,9 +187,7 @@ fn a_wait_reaches_its_limit_while_the_task_ends() {
         queue.run();
         assert!(target.is_finished() && target.cancelling() == 0);
         assert!(ended(outer).is_ok());
-        assert_eq!(runtime.handle.timers().next(), None);
         drop(target);
-        home.collect();
-        assert_eq!(home.outstanding(), 0, "a listener or a timer keeps a task");
+        nothing_is_left(&runtime, &home);
     });
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use loom::thread;
 
-use super::common::{Queue, explore, spawn};
+use super::common::{Queue, all_gone, explore, spawn};
 use crate::error::{Error, Result};
 use crate::sys::{Arc, Mutex};
 use crate::task::handle::Task;
@@ -58,8 +58,7 @@ fn the_handle_goes_while_the_task_fails() {
         drop(task);
         runner.join().unwrap();
         assert_eq!(told.load(Ordering::Relaxed), 1);
-        home.collect();
-        assert_eq!(home.outstanding(), 0);
+        all_gone(&home);
     });
 }
 
@@ -77,8 +76,7 @@ fn somebody_looks_while_the_handle_goes() {
         drop(task);
         looking.join().unwrap();
         assert_eq!(told.load(Ordering::Relaxed), 0);
-        home.collect();
-        assert_eq!(home.outstanding(), 0);
+        all_gone(&home);
     });
 }
 
@@ -104,7 +102,6 @@ fn somebody_asks_while_the_task_fails() {
             Ok(()) => assert_eq!(told.load(Ordering::Relaxed), 0),
             Err(accepted) => assert_eq!(told.load(Ordering::Relaxed), usize::from(accepted)),
         }
-        home.collect();
-        assert_eq!(home.outstanding(), 0);
+        all_gone(&home);
     });
 }

@@ -6,7 +6,7 @@
 use std::panic::Location;
 use std::time::Duration;
 
-use super::common::explore_at_most;
+use super::common::{all_gone, explore_at_most};
 use crate::driver::Driver;
 use crate::driver::clock::VirtualClock;
 use crate::error::Outcome;
@@ -22,7 +22,9 @@ struct Seats {
 }
 
 impl Driver for Seats {
-    fn poll(&self, _instance: usize) {}
+    fn poll(&self, _instance: usize) -> bool {
+        false
+    }
 
     fn wait(&self, instance: usize, _limit: Option<Duration>) {
         self.waits.step();
@@ -110,8 +112,7 @@ impl Rig {
         self.shared.stop();
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert!(self.shared.next_leftover().is_none());
-        self.home.collect();
-        assert_eq!(self.home.outstanding(), 0);
+        all_gone(&self.home);
     }
 }
 

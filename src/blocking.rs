@@ -14,7 +14,6 @@ use std::io;
 use std::time::Duration;
 
 use crate::driver::clock::Instant;
-use crate::error::Error;
 use crate::probe;
 use crate::sys::{Arc, Condvar, Mutex, thread, thread_local};
 use crate::task::Job;
@@ -145,7 +144,9 @@ impl Pool {
         state.closed = true;
         let queue = std::mem::take(&mut state.queue);
         drop(state);
-        drop(queue);
+        for (_, job) in queue {
+            probe::contain("a closure that never ran", || drop(job));
+        }
         self.0.work.notify_all();
         let mut state = self.0.state.lock();
         while state.threads > own {
@@ -165,10 +166,7 @@ impl Shared {
         HERE.with(|here| here.set(self.address()));
         self.state.lock().begun += 1;
         while let Some(job) = self.next() {
-            let run = std::panic::AssertUnwindSafe(job);
-            if let Err(payload) = std::panic::catch_unwind(run) {
-                probe::stray_panic("a closure on a blocking thread", Error::panic(payload));
-            }
+            probe::contain("a closure on a blocking thread", job);
         }
         self.ended.notify_all();
     }

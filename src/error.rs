@@ -10,6 +10,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::probe;
+
 mod group;
 
 /// What a cancellation says: asyncio's `msg`.
@@ -140,11 +142,7 @@ impl Error {
     }
 
     pub(crate) fn panic(payload: Box<dyn Any + Send>) -> Self {
-        let text = payload
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "a value that is no text".to_owned());
+        let text = probe::panic_text(&*payload).to_owned();
         Error::of(Kind::Panic { text, payload: Mutex::new(Some(payload)) })
     }
 
@@ -292,7 +290,9 @@ impl StdError for Elapsed {}
 /// annotation.
 #[diagnostic::on_unimplemented(
     message = "a task's future must end with `filch::Result<T>`, `()` or `!`, not `{Self}`",
-    note = "wrap the value: `Ok(value)`"
+    note = "wrap a plain value: `async {{ Ok(future.await) }}`",
+    note = "convert another error: `async {{ Ok(future.await?) }}`",
+    note = "`timeout_any` and `catch_cancelled_any` take a future with any output"
 )]
 pub trait Outcome: sealed::Sealed {
     /// What the task yields when it ends well.

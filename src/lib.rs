@@ -53,22 +53,24 @@
 //! | streams and sockets | [`net`] |
 //!
 //! Nothing like it in asyncio: [`sim`], which runs the same program on one thread in virtual time,
-//! in an order that a seed decides; and [`model`], which runs it in every order there is.
+//! in an order that a seed decides; and [`model`], which runs it in every order there is, up to a
+//! number of preemptions.
 //!
 //! # The house
 //!
 //! The source is a house with floors; a room uses only rooms on lower floors. From the ground:
-//! the machine (`sys`); small parts that know nothing of tasks (`context`, `driver`, `error`,
-//! `probe`, `wait_list`); one task (`task`); what moves tasks along (`blocking`, `model`,
-//! `reactor`, `scheduler`, `signal`, `sim`); the parts put together (`runtime`); what programs are
-//! written with (`scope`, `sync`, `time`); the outside world (`net`); a look inside (`inspect`).
+//! the machine (`sys`), and what is told to tracing (`probe`); small parts that know nothing of
+//! tasks (`context`, `driver`, `error`, `wait_list`); one task (`task`); what moves tasks along
+//! (`blocking`, `model`, `reactor`, `scheduler`, `signal`, `sim`); the parts put together
+//! (`runtime`); what programs are written with (`scope`, `sync`, `time`); the outside world
+//! (`net`); a look inside (`inspect`).
 
+mod probe;
 mod sys;
 
 mod context;
 mod driver;
 mod error;
-mod probe;
 mod wait_list;
 
 mod task;

@@ -2,10 +2,15 @@
 //!
 //! They go to `tracing`, target `filch::task`. Nobody listening costs one branch: the events are
 //! built behind the level check of `tracing` itself.
+//!
+//! Where a panic of foreign code would hit somebody who has nothing to do with it, it ends in
+//! [`contain`], and is reported from there.
 
+use std::any::Any;
 use std::fmt::Display;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Waker;
 use std::time::Duration;
 
 use tracing::field::display;
@@ -87,9 +92,41 @@ pub(crate) fn group_abandoned(error: impl Display) {
     tracing::error!(target: "filch::task", %error, "error of a child in an abandoned task group");
 }
 
-/// Code that a task left behind, a callback or a value's destructor, panicked.
-pub(crate) fn stray_panic(what: &'static str, error: impl Display) {
-    tracing::error!(target: "filch::task", what, %error, "stray panic contained");
+/// Wakes somebody. A foreign waker may panic, and whoever uses it may hold what others wait for, or
+/// be unwinding, where a second panic would end the process.
+#[inline]
+pub(crate) fn wake(waker: Waker) {
+    contain("a waker", || waker.wake());
+}
+
+/// Runs foreign code that nobody waits for: a waker, a callback, a destructor. A panic in it is
+/// reported, and goes no further; then there is no result.
+#[inline]
+pub(crate) fn contain<R>(what: &'static str, run: impl FnOnce() -> R) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => Some(result),
+        Err(payload) => {
+            stray_panic(what, payload);
+            None
+        }
+    }
+}
+
+#[cold]
+fn stray_panic(what: &'static str, payload: Box<dyn Any + Send>) {
+    // The subscriber and the payload's destructor are foreign, too.
+    let told = catch_unwind(AssertUnwindSafe(move || {
+        let error = panic_text(&*payload);
+        tracing::error!(target: "filch::task", what, error, "stray panic contained");
+    }));
+    told.unwrap_or_else(std::mem::forget);
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&'static str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a value that is no text")
 }
 
 /// The runtime ends and this worker has been inside one poll since.

@@ -19,12 +19,12 @@
 //! Model: `loom-tests/wait_list.rs`.
 
 use std::marker::PhantomPinned;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::task::Waker;
 
-use crate::sys::{AtomicU32, Ordering, UnsafeCell, discard};
+use crate::probe;
+use crate::sys::{AtomicU32, Ordering, UnsafeCell};
 
 const IDLE: u32 = 0;
 const WAITING: u32 = 1;
@@ -175,14 +175,16 @@ impl<T> WaitList<T> {
         self.last = Some(link);
     }
 
-    /// Exchanges the waker of one who waits; false if it has been woken, or never joined.
-    pub(crate) fn update(&mut self, waiter: Pin<&Waiter<T>>, waker: &Waker) -> bool {
+    /// Exchanges the waker of one who waits for `waker`, which is to be dropped once the lock is
+    /// released; false if it has been woken, or never joined.
+    #[must_use]
+    pub(crate) fn update(&mut self, waiter: Pin<&Waiter<T>>, waker: &mut Waker) -> bool {
         if !waiter.is_waiting() {
             return false;
         }
-        self.own(waiter, |node| match &mut node.waker {
-            Some(old) => old.clone_from(waker),
-            None => node.waker = Some(waker.clone()),
+        self.own(waiter, |node| {
+            let kept = node.waker.as_mut().expect("whoever waits has a waker");
+            std::mem::swap(kept, waker);
         });
         true
     }
@@ -291,10 +293,14 @@ unsafe fn wake<T>(waiter: NonNull<Waiter<T>>) -> Option<Waker> {
     waker
 }
 
+/// Takes a waker from whoever drops what is left of it once the lock is released.
+pub(crate) fn take(waker: &mut Waker) -> Waker {
+    std::mem::replace(waker, Waker::noop().clone())
+}
+
 /// Wakers to be used once the lock is released; dropping them uses them, too.
 ///
-/// The first needs no allocation. If a waker panics, that is the end of that, and the others are
-/// still used.
+/// The first needs no allocation. If a waker panics, the others are still used.
 #[derive(Debug, Default)]
 pub(crate) struct Wakers {
     first: Option<Waker>,
@@ -313,14 +319,7 @@ impl Wakers {
 
     /// Wakes everybody, in order, and has room for as many again.
     pub(crate) fn wake_and_keep_room(&mut self) {
-        self.first.take().into_iter().chain(self.more.drain(..)).for_each(use_up);
-    }
-}
-
-/// Wakes. A panic ends here: this thread may be unwinding, and a second one would end the process.
-fn use_up(waker: Waker) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-        discard(payload);
+        self.first.take().into_iter().chain(self.more.drain(..)).for_each(probe::wake);
     }
 }
 

@@ -163,8 +163,18 @@ fn current_task_is_the_eager_one_and_then_its_maker_again() {
         assert_eq!(captured.lock().unwrap().as_ref(), Some(&task.task_ref()));
         assert_eq!(me(), maker);
         task.await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn panic_in_the_eager_step_is_the_tasks_error_and_its_maker_goes_on() {
+    // EAG-10
+    in_any_order(async || {
+        let maker = me();
         let panicked = spawn_eager(async { panic!("in the eager step") });
         assert_eq!(me(), maker);
+        assert!(panicked.is_finished());
         assert!(panicked.await.unwrap_err().is_panic());
         Ok(())
     });

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// The floors, from the ground; rooms that are not built yet have their place already.
 const FLOORS: [&[&str]; 8] = [
-    &["sys"],
-    &["context", "driver", "error", "probe", "wait_list"],
+    &["probe", "sys"],
+    &["context", "driver", "error", "wait_list"],
     &["task"],
     &["blocking", "model", "reactor", "scheduler", "signal", "sim"],
     &["runtime"],

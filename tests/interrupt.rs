@@ -7,9 +7,10 @@
 
 mod common;
 
+use std::future::pending;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::process::{Command, ExitStatus};
+use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use common::{Boom, Log, me, ms, seconds};
@@ -43,8 +44,9 @@ async fn asked(times: u32) {
 fn a_main_task_that_yields_is_interrupted() {
     let _turn = turn();
     let runtime = runtime();
-    runtime.handle().call_later(ms(10), interrupt);
     let main = async {
+        // Not before it runs: nobody listens before.
+        Handle::current().call_later(ms(10), interrupt);
         let caught = catch_cancelled(async {
             loop {
                 yield_now().await;
@@ -64,8 +66,12 @@ fn what_the_main_task_awaits_is_cancelled_with_it() {
     let _turn = turn();
     let runtime = runtime();
     let promise: Promise<()> = runtime.handle().promise();
-    runtime.handle().call_later(ms(10), interrupt);
-    let error = runtime.block_on(promise.clone()).unwrap_err();
+    let waits = promise.clone();
+    let main = async move {
+        Handle::current().call_later(ms(10), interrupt);
+        waits.await
+    };
+    let error = runtime.block_on(main).unwrap_err();
     assert!(error.is::<Interrupted>());
     assert!(promise.is_cancelled());
     assert_eq!(error.to_string(), "interrupted");
@@ -204,11 +210,51 @@ fn all_runtimes_that_listen_hear_of_it() {
     }
 }
 
-/// Runs one of the tests below in a process of its own; gives the signal that ended it.
-fn ended_by(test: &str) -> Option<i32> {
+/// Begins to listen on several threads at once, the first that do so in this process.
+fn all_listen_at_once() {
+    const THREADS: usize = 8;
+    let (begun, listening) = (Barrier::new(THREADS), Barrier::new(THREADS + 1));
+    thread::scope(|scope| {
+        let ends: Vec<_> = (0..THREADS)
+            .map(|_| {
+                scope.spawn(|| {
+                    let runtime = runtime();
+                    begun.wait();
+                    runtime.block_on(async {
+                        listening.wait();
+                        pending::<()>().await;
+                    })
+                })
+            })
+            .collect();
+        listening.wait();
+        interrupt();
+        for end in ends {
+            assert!(end.join().unwrap().unwrap_err().is::<Interrupted>());
+        }
+    });
+}
+
+#[test]
+fn those_who_begin_to_listen_at_once_all_listen() {
+    if is_child() {
+        return all_listen_at_once();
+    }
+    for _ in 0..10 {
+        assert!(status_of("those_who_begin_to_listen_at_once_all_listen").success());
+    }
+}
+
+/// Runs one of these tests in a process of its own.
+fn status_of(test: &str) -> ExitStatus {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", test, "--test-threads=1"]).env("FILCH_CHILD", "1");
-    child.output().unwrap().status.signal()
+    child.output().unwrap().status
+}
+
+/// As [`status_of`]; gives the signal that ended it.
+fn ended_by(test: &str) -> Option<i32> {
+    status_of(test).signal()
 }
 
 fn is_child() -> bool {

@@ -91,9 +91,10 @@ fn each_registration_is_removed_by_its_own_id() {
         let log = Log::new();
         let (promise, other) = (Promise::new(), Promise::new());
         let [one, two] = register(&promise, &log, ["1", "2"]);
-        let [_, _, unknown] = register(&other, &log, ["x", "y", "z"]);
+        let [same, _, unknown] = register(&other, &log, ["x", "y", "z"]);
         assert!(promise.remove_done_callback(two));
         assert!(!promise.remove_done_callback(unknown), "there is no third one");
+        assert!(!promise.remove_done_callback(same), "another promise's first one");
         register(&promise, &log, ["2"]);
         for id in register(&promise, &log, ["1"; 5]).into_iter().chain([one]) {
             assert!(promise.remove_done_callback(id));

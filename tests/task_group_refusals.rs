@@ -6,7 +6,7 @@ mod common;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use common::{Boom, Log, in_any_order, ms, seconds, simulate};
-use filch::{Error, GroupRefused, Result, TaskGroup};
+use filch::{CallbackId, Error, GroupRefused, Result, TaskGroup};
 use filch::{catch_cancelled, sleep, spawn, task_group, yield_now};
 
 fn texts(error: &Error) -> Vec<String> {
@@ -148,4 +148,22 @@ fn plain_thread_may_start_children_too() {
         Ok(near.await? + far.join().unwrap().await?)
     }));
     assert_eq!(sum.unwrap(), 3);
+}
+
+/// A group notes its children's ends where callbacks stand, too: no id of a callback leads there.
+#[test]
+fn a_child_stays_known_to_its_group_whoever_removes_callbacks() {
+    simulate(async {
+        let other = spawn(std::future::pending::<()>());
+        task_group(async |group| {
+            let child = group.spawn(sleep(ms(1)));
+            let first = other.add_done_callback(|_| ());
+            assert!(!child.remove_done_callback(first));
+            assert!(!child.remove_done_callback(CallbackId::default()));
+            Ok(())
+        })
+        .await?;
+        other.cancel();
+        Ok(())
+    });
 }

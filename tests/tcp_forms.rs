@@ -3,7 +3,7 @@
 #[path = "common/sockets.rs"]
 mod sockets;
 
-use std::io::{Read, Write};
+use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::pin::pin;
 use std::time::Duration;
@@ -44,6 +44,31 @@ fn borrowed_halves_read_and_write_side_by_side() {
         assert!(came == bytes);
         ours.shutdown(Shutdown::Write)?;
         assert_eq!(echo.await?, bytes.len() as u64);
+        Ok(())
+    });
+}
+
+#[test]
+fn halves_that_own_the_stream_do_what_borrowed_ones_do() {
+    everywhere(async || {
+        let (ours, mut theirs) = pair().await?;
+        let (address, peer) = (ours.local_addr()?, ours.peer_addr()?);
+        let (mut read, mut write) = ours.into_split();
+        assert_eq!((read.local_addr()?, read.peer_addr()?), (address, peer));
+        assert_eq!((write.local_addr()?, write.peer_addr()?), (address, peer));
+        let (mut their_read, mut their_write) = TcpStream::split(&mut theirs);
+        assert_eq!((their_read.local_addr()?, their_write.local_addr()?), (peer, peer));
+        assert_eq!(write.write_vectored(&[IoSlice::new(b"1"), IoSlice::new(b"2")]).await?, 2);
+        let mut came = [0; 2];
+        their_read.read_exact(&mut came).await?;
+        their_write.write_all(&came).await?;
+        came = [0; 2];
+        while read.peek(&mut came).await? < 2 {}
+        assert_eq!(came, *b"12");
+        let [one, two] = &mut came;
+        let mut places = [one, two].map(|byte| IoSliceMut::new(std::slice::from_mut(byte)));
+        assert_eq!(read.read_vectored(&mut places).await?, 2);
+        assert_eq!(came, *b"12");
         Ok(())
     });
 }

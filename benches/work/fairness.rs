@@ -10,7 +10,7 @@ use futures::StreamExt;
 use futures::channel::mpsc;
 
 use crate::common::{Sample, Server};
-use crate::work::io::{beside_a_thread, room};
+use crate::work::io::{beside_a_thread, serve};
 use crate::work::waking::compute;
 
 /// Short tasks, spawned by a plain thread, while one worker's time goes to tasks of 1 ms.
@@ -92,7 +92,7 @@ pub(crate) async fn flood_timer<E: Server>(sleeps: usize) -> Sample {
 /// A plain thread's round trip over a socket, under a flood of yields.
 pub(crate) async fn flood_socket<E: Server>(trips: usize) -> Sample {
     flooded::<E, _>(async {
-        let (mut stream, client) = beside_a_thread::<E, _>(move |mut peer| {
+        let (stream, client) = beside_a_thread::<E, _>(move |mut peer| {
             let mut delays = Vec::with_capacity(trips);
             for _ in 0..trips {
                 let sent = Instant::now();
@@ -103,13 +103,7 @@ pub(crate) async fn flood_socket<E: Server>(trips: usize) -> Sample {
             delays
         })
         .await;
-        let mut buffer = room(64);
-        loop {
-            match E::read(&mut stream, &mut buffer).await.unwrap() {
-                0 => break,
-                count => E::write_all(&mut stream, &buffer[..count]).await.unwrap(),
-            }
-        }
+        serve::<E>(stream, 64).await;
         Sample::of_delays(client.await.unwrap())
     })
     .await

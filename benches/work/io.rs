@@ -72,7 +72,7 @@ pub(crate) fn room(bytes: usize) -> Vec<u8> {
 }
 
 /// Sends back what comes, until the client leaves.
-async fn serve<E: Server>(mut stream: E::Stream, bytes: usize) {
+pub(crate) async fn serve<E: Server>(mut stream: E::Stream, bytes: usize) {
     let mut buffer = room(bytes);
     loop {
         let count = E::read(&mut stream, &mut buffer).await.unwrap();
@@ -180,7 +180,7 @@ pub(crate) async fn wire_to_handler<E: Server>(messages: usize) -> Sample {
 /// A request every 100 us: the CPU time of one, that of the client's thread included.
 pub(crate) async fn light_load<E: Server>(requests: usize) -> Sample {
     let watch = Watch::start();
-    let (mut stream, client) = beside_a_thread::<E, _>(move |mut peer| {
+    let (stream, client) = beside_a_thread::<E, _>(move |mut peer| {
         for _ in 0..requests {
             thread::sleep(Duration::from_micros(100));
             peer.write_all(&[7; 64]).unwrap();
@@ -188,13 +188,7 @@ pub(crate) async fn light_load<E: Server>(requests: usize) -> Sample {
         }
     })
     .await;
-    let mut buffer = room(64);
-    loop {
-        match E::read(&mut stream, &mut buffer).await.unwrap() {
-            0 => break,
-            count => E::write_all(&mut stream, &buffer[..count]).await.unwrap(),
-        }
-    }
+    serve::<E>(stream, 64).await;
     client.await.unwrap();
     Sample::of(watch.stop(requests).cpu)
 }

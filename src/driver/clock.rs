@@ -61,7 +61,7 @@ impl Instant {
         self.0
     }
 
-    pub(crate) fn from_nanoseconds(nanoseconds: u64) -> Self {
+    pub(crate) const fn from_nanoseconds(nanoseconds: u64) -> Self {
         Instant(nanoseconds)
     }
 }

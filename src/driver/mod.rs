@@ -18,7 +18,8 @@ use std::time::Duration;
 /// instance; only its owner blocks in it.
 pub(crate) trait Driver: Send + Sync {
     /// Wakes the tasks whose events have arrived at `instance`, without blocking, on this thread.
-    fn poll(&self, instance: usize);
+    /// Returns whether there were any.
+    fn poll(&self, instance: usize) -> bool;
 
     /// Blocks in `instance` until an event arrives, [`notify`](Driver::notify) is called, or
     /// `limit` has passed (`None`: no limit); then wakes the tasks of the events, on this thread.
@@ -28,4 +29,16 @@ pub(crate) trait Driver: Send + Sync {
 
     /// Ends the present or the next [`wait`](Driver::wait) of `instance`. From any thread.
     fn notify(&self, instance: usize);
+
+    /// Ends the present or the next [`wait`](Driver::wait) of `instance` when `time` has passed, or
+    /// earlier. Another reminder takes the place of this one. From any thread.
+    fn remind(&self, instance: usize, time: Duration) {
+        let _ = time;
+        self.notify(instance);
+    }
+
+    /// Calls the reminder off; it may have come already.
+    fn forget(&self, instance: usize) {
+        let _ = instance;
+    }
 }

@@ -24,6 +24,7 @@ pub(crate) use story::{Story, goes_on, note, story_so_far};
 
 use crate::driver::clock::{Instant, VirtualClock};
 use crate::driver::timers::{Timer, Timers};
+use crate::probe;
 use crate::sys::quiet::AtomicBool;
 use crate::sys::{Arc, Condvar, Mutex, Ordering, gates_passed, thread, unseen};
 use crate::task::memory::{Home, HomeHandle, Kind};
@@ -282,7 +283,7 @@ impl Stage {
         self.story().time(Instant::now());
         let mut due = Vec::new();
         self.timers.fire(Instant::now(), &mut |waker| due.push(waker));
-        due.into_iter().for_each(Waker::wake);
+        due.into_iter().for_each(probe::wake);
         true
     }
 

@@ -103,123 +103,156 @@ pub(super) fn own(stream: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
     (OwnedReadHalf { stream: stream.clone() }, OwnedWriteHalf { stream, ends: true })
 }
 
-impl ReadHalf<'_> {
-    /// Reads what is there; see [`TcpStream::read`].
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Cancellation
-    /// Takes nothing.
-    pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).await
-    }
+/// What both reading halves do.
+macro_rules! reading {
+    ($half:ty, |$this:ident| $stream:expr) => {
+        impl $half {
+            fn stream(&self) -> &TcpStream {
+                let $this = self;
+                &$stream
+            }
 
-    /// Reads into several buffers; see [`TcpStream::read_vectored`].
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Cancellation
-    /// Takes nothing.
-    pub async fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.0.read_vectored(buffers).await
-    }
+            /// Reads what is there; see [`TcpStream::read`].
+            ///
+            /// # Errors
+            /// As there.
+            ///
+            /// # Cancellation
+            /// Takes nothing.
+            pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.stream().read(buffer).await
+            }
 
-    /// Reads until the buffer is full; see [`TcpStream::read_exact`].
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Cancellation
-    /// What came so far is in the buffer, but how much that is, is lost.
-    pub async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact(buffer).await
-    }
+            /// Reads into several buffers; see [`TcpStream::read_vectored`].
+            ///
+            /// # Errors
+            /// As there.
+            ///
+            /// # Cancellation
+            /// Takes nothing.
+            pub async fn read_vectored(
+                &mut self,
+                buffers: &mut [IoSliceMut<'_>],
+            ) -> io::Result<usize> {
+                self.stream().read_vectored(buffers).await
+            }
 
-    /// Reads what is there and leaves it there; see [`TcpStream::peek`].
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Cancellation
-    /// Takes nothing.
-    pub async fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.peek(buffer).await
-    }
+            /// Reads until the buffer is full; see [`TcpStream::read_exact`].
+            ///
+            /// # Errors
+            /// As there.
+            ///
+            /// # Cancellation
+            /// What came so far is in the buffer, but how much that is, is lost.
+            pub async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+                self.stream().read_exact(buffer).await
+            }
+
+            /// Reads what is there and leaves it there; see [`TcpStream::peek`].
+            ///
+            /// # Errors
+            /// As there.
+            ///
+            /// # Cancellation
+            /// Takes nothing.
+            pub async fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.stream().peek(buffer).await
+            }
+
+            /// Returns the address of this end.
+            ///
+            /// # Errors
+            /// The system's.
+            pub fn local_addr(&self) -> io::Result<SocketAddr> {
+                self.stream().local_addr()
+            }
+
+            /// Returns the address of the other end.
+            ///
+            /// # Errors
+            /// The system's.
+            pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+                self.stream().peer_addr()
+            }
+        }
+    };
 }
 
-impl WriteHalf<'_> {
-    /// Writes as much as there is room for; see [`TcpStream::write`].
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Cancellation
-    /// Sends nothing.
-    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes).await
-    }
+/// What both writing halves do.
+macro_rules! writing {
+    ($half:ty, |$this:ident| $stream:expr) => {
+        impl $half {
+            fn stream(&self) -> &TcpStream {
+                let $this = self;
+                &$stream
+            }
 
-    /// Writes from several buffers; see [`TcpStream::write_vectored`].
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Cancellation
-    /// Sends nothing.
-    pub async fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.write_vectored(buffers).await
-    }
+            /// Writes as much as there is room for; see [`TcpStream::write`].
+            ///
+            /// # Errors
+            /// As there.
+            ///
+            /// # Cancellation
+            /// Sends nothing.
+            pub async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.stream().write(bytes).await
+            }
 
-    /// Writes everything; see [`TcpStream::write_all`].
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Cancellation
-    /// A part may have been sent; no more is.
-    pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(bytes).await
-    }
+            /// Writes from several buffers; see [`TcpStream::write_vectored`].
+            ///
+            /// # Errors
+            /// As there.
+            ///
+            /// # Cancellation
+            /// Sends nothing.
+            pub async fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+                self.stream().write_vectored(buffers).await
+            }
 
-    /// Ends the writing direction: the peer reads the end of the stream.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn shutdown(&mut self) -> io::Result<()> {
-        self.0.shutdown(Shutdown::Write)
-    }
+            /// Writes everything; see [`TcpStream::write_all`].
+            ///
+            /// # Errors
+            /// As there.
+            ///
+            /// # Cancellation
+            /// A part may have been sent; no more is.
+            pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+                self.stream().write_all(bytes).await
+            }
+
+            /// Ends the writing direction: the peer reads the end of the stream.
+            ///
+            /// # Errors
+            /// The system's.
+            pub fn shutdown(&mut self) -> io::Result<()> {
+                self.stream().shutdown(Shutdown::Write)
+            }
+
+            /// Returns the address of this end.
+            ///
+            /// # Errors
+            /// The system's.
+            pub fn local_addr(&self) -> io::Result<SocketAddr> {
+                self.stream().local_addr()
+            }
+
+            /// Returns the address of the other end.
+            ///
+            /// # Errors
+            /// The system's.
+            pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+                self.stream().peer_addr()
+            }
+        }
+    };
 }
+
+reading!(ReadHalf<'_>, |this| this.0);
+writing!(WriteHalf<'_>, |this| this.0);
+reading!(OwnedReadHalf, |this| this.stream);
+writing!(OwnedWriteHalf, |this| this.stream);
 
 impl OwnedReadHalf {
-    /// Borrows this half, whose methods are those of [`ReadHalf`].
-    pub fn as_half(&mut self) -> ReadHalf<'_> {
-        ReadHalf(&self.stream)
-    }
-
-    /// Reads what is there; see [`TcpStream::read`].
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Cancellation
-    /// Takes nothing.
-    pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.read(buffer).await
-    }
-
-    /// Reads until the buffer is full; see [`TcpStream::read_exact`].
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Cancellation
-    /// What came so far is in the buffer, but how much that is, is lost.
-    pub async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        self.stream.read_exact(buffer).await
-    }
-
     /// Puts the two halves of one stream together again.
     ///
     /// # Errors
@@ -232,60 +265,9 @@ impl OwnedReadHalf {
         drop(other);
         Ok(Arc::try_unwrap(self.stream).expect("a stream has two halves"))
     }
-
-    /// Returns the address of this end.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.local_addr()
-    }
-
-    /// Returns the address of the other end.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.peer_addr()
-    }
 }
 
 impl OwnedWriteHalf {
-    /// Borrows this half, whose methods are those of [`WriteHalf`].
-    pub fn as_half(&mut self) -> WriteHalf<'_> {
-        WriteHalf(&self.stream)
-    }
-
-    /// Writes as much as there is room for; see [`TcpStream::write`].
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Cancellation
-    /// Sends nothing.
-    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.write(bytes).await
-    }
-
-    /// Writes everything; see [`TcpStream::write_all`].
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Cancellation
-    /// A part may have been sent; no more is.
-    pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await
-    }
-
-    /// Ends the writing direction: the peer reads the end of the stream.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn shutdown(&mut self) -> io::Result<()> {
-        self.stream.shutdown(Shutdown::Write)
-    }
-
     /// Gives this half up without ending its direction.
     pub fn forget(mut self) {
         self.ends = false;

@@ -46,7 +46,8 @@ const BACKLOG: i32 = 1024;
 ///                         }
 ///                         stream.write_all(&buffer[..count]).await?;
 ///                     }
-///                 });
+///                 })
+///                 .detach();
 ///             }
 ///             Err(_) => filch::sleep(Duration::from_secs(1)).await,
 ///         }

@@ -2,11 +2,14 @@
 //!
 //! Every operation is tried at once and waits only if it would block; while it waits, only its
 //! task waits. An operation that is dropped, by a timeout or a cancellation, has taken nothing and
-//! sent nothing, and the next one may follow at once.
+//! sent nothing, and the next one may follow at once; only `read_exact` and `write_all`, which are
+//! many operations in one, may have done a part.
 //!
 //! Streams implement `futures_io::{AsyncRead, AsyncWrite}`, by value and by reference, so what the
-//! ecosystem builds on these works on them. Most operations take `&self`: any number of tasks may
-//! read, write or accept on one socket at a time; each byte, each connection goes to one of them.
+//! ecosystem builds on these works on them: buffers and lines, for example, come from the crate
+//! `futures`, with `futures::io::BufReader` and `futures::AsyncBufReadExt`. Most operations take
+//! `&self`: any number of tasks may read, write or accept on one socket at a time; each byte, each
+//! connection goes to one of them.
 //!
 //! Sockets belong to the runtime they were made in, and are made inside it. In a
 //! [simulation](crate::sim) they are in memory, and connect the hosts of that simulation: the same

@@ -9,6 +9,9 @@
 //! the flag `rung` says whether the owner still has to be told, and whoever takes the event of
 //! a bell whose flag is up rings again.
 //! Invariant: while the flag is up, the owner's next or present wait ends.
+//!
+//! The alarm is a timerfd, registered in the same way. If somebody else takes its event, it notifies
+//! the owner, who must not oversleep.
 
 use std::cell::Cell;
 use std::io;
@@ -18,12 +21,16 @@ use std::time::Duration;
 use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::io::Errno;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
 
 use super::source::Readiness;
 use crate::sys::{AtomicBool, Ordering};
 
-/// Key of the bell; sources are addresses, and none is zero.
+/// Keys of the bell and of the alarm; sources are addresses, and none is that low.
 const BELL: u64 = 0;
+const ALARM: u64 = 1;
 
 /// Key of polling's own helpers.
 const RESERVED: u64 = usize::MAX as u64;
@@ -46,17 +53,28 @@ std::thread_local! {
 pub(super) struct Instance {
     poller: polling::Poller,
     bell: OwnedFd,
+    alarm: OwnedFd,
     /// The owner has to be told, and a ring is under way.
     rung: AtomicBool,
+}
+
+/// Events of the instance itself.
+#[derive(Debug, Default)]
+struct Own {
+    bell: bool,
+    alarm: bool,
 }
 
 impl Instance {
     pub(super) fn new() -> io::Result<Self> {
         let poller = polling::Poller::new()?;
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let alarm_flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let alarm = timerfd_create(TimerfdClockId::Monotonic, alarm_flags)?;
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&poller, &bell, epoll::EventData::new_u64(BELL), flags)?;
-        Ok(Instance { poller, bell, rung: AtomicBool::new(false) })
+        epoll::add(&poller, &alarm, epoll::EventData::new_u64(ALARM), flags)?;
+        Ok(Instance { poller, bell, alarm, rung: AtomicBool::new(false) })
     }
 
     /// Registers `socket` for both directions, by edges. What is ready already is reported too.
@@ -75,8 +93,11 @@ impl Instance {
 
     /// Hands out the events that are there.
     pub(super) fn poll(&self, deliver: impl FnMut(usize, Readiness)) {
-        let bell = self.collect(Some(Duration::ZERO), deliver);
-        if bell && self.rung.load(Ordering::Acquire) {
+        let own = self.collect(Some(Duration::ZERO), deliver);
+        if own.alarm {
+            self.notify();
+        }
+        if own.bell && self.rung.load(Ordering::Acquire) {
             self.ring();
         }
     }
@@ -96,27 +117,46 @@ impl Instance {
         }
     }
 
+    /// Ends the present or the next wait when `time` has passed.
+    pub(super) fn remind(&self, time: Duration) {
+        // Zero would call it off.
+        self.set_alarm(time.max(Duration::from_nanos(1)));
+    }
+
+    pub(super) fn forget(&self) {
+        self.set_alarm(Duration::ZERO);
+    }
+
+    fn set_alarm(&self, time: Duration) {
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let value = Timespec::try_from(time).unwrap_or(zero);
+        let once = Itimerspec { it_interval: zero, it_value: value };
+        let result = timerfd_settime(&self.alarm, TimerfdTimerFlags::empty(), &once);
+        debug_assert!(result.is_ok(), "setting a timerfd failed: {result:?}");
+    }
+
     fn ring(&self) {
         // The counter would be full after 2^64 rings; nothing else can go wrong.
         let result = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
         debug_assert!(result.is_ok(), "ringing an eventfd failed: {result:?}");
     }
 
-    /// Returns whether the bell was among the events.
-    fn collect(&self, limit: Option<Duration>, mut deliver: impl FnMut(usize, Readiness)) -> bool {
+    /// Returns what was there beside the events of sources.
+    fn collect(&self, limit: Option<Duration>, mut deliver: impl FnMut(usize, Readiness)) -> Own {
         let mut room = ROOM.take();
         room.reserve(BATCH);
         self.take(&mut room, limit).expect("waiting for events failed");
-        let mut bell = false;
+        let mut own = Own::default();
         for event in room.drain(..) {
             match event.data.u64() {
-                BELL => bell = true,
+                BELL => own.bell = true,
+                ALARM => own.alarm = true,
                 RESERVED => {}
                 key => deliver(key as usize, readiness(event.flags)),
             }
         }
         ROOM.set(room);
-        bell
+        own
     }
 
     /// epoll counts its limit in milliseconds, and the call that does not is too young for many

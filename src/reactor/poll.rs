@@ -134,12 +134,17 @@ impl Reactor {
 }
 
 impl Driver for Arc<Reactor> {
-    fn poll(&self, instance: usize) {
+    fn poll(&self, instance: usize) -> bool {
         let post = &self.posts[instance];
-        post.instance.poll(|key, came| self.deliver(key, came));
+        let mut any = false;
+        post.instance.poll(|key, came| {
+            any = true;
+            self.deliver(key, came);
+        });
         if self.here() == Some(instance) {
             Reactor::visit(post);
         }
+        any
     }
 
     fn wait(&self, instance: usize, limit: Option<Duration>) {
@@ -153,5 +158,13 @@ impl Driver for Arc<Reactor> {
 
     fn notify(&self, instance: usize) {
         self.posts[instance].instance.notify();
+    }
+
+    fn remind(&self, instance: usize, time: Duration) {
+        self.posts[instance].instance.remind(time);
+    }
+
+    fn forget(&self, instance: usize) {
+        self.posts[instance].instance.forget();
     }
 }

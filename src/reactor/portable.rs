@@ -66,6 +66,13 @@ impl Instance {
         }
     }
 
+    /// The system has no alarm that others can set for the owner.
+    pub(super) fn remind(&self, _time: Duration) {
+        self.notify();
+    }
+
+    pub(super) fn forget(&self) {}
+
     fn ring(&self) {
         self.poller.notify().expect("notifying a poller failed");
     }

@@ -270,6 +270,27 @@ macro_rules! instance_tests {
 
             #[test]
             fn somebody_elses_poll_does_not_swallow_a_notification() {
+                each_call_ends_a_wait(<$instance>::notify);
+            }
+
+            #[test]
+            fn somebody_elses_poll_does_not_swallow_a_reminder() {
+                each_call_ends_a_wait(|instance| instance.remind(Duration::from_micros(10)));
+            }
+
+            #[test]
+            fn a_reminder_that_is_called_off_leaves_the_next_one_alone() {
+                let instance = <$instance>::new().unwrap();
+                for _ in 0..100 {
+                    instance.remind(Duration::from_secs(3600));
+                    instance.forget();
+                    instance.remind(Duration::ZERO);
+                    instance.wait(None, |_, _| {});
+                }
+            }
+
+            /// While two others poll the instance all the time.
+            fn each_call_ends_a_wait(call: fn(&$instance)) {
                 let instance = Arc::new(<$instance>::new().unwrap());
                 let stop = Arc::new(AtomicBool::new(false));
                 let (waits, others) = (
@@ -296,7 +317,7 @@ macro_rules! instance_tests {
                 });
                 for _ in 0..2_000 {
                     let before = waits.load(Ordering::Acquire);
-                    instance.notify();
+                    call(&instance);
                     while waits.load(Ordering::Acquire) == before {
                         thread::yield_now();
                     }

@@ -8,7 +8,7 @@
 use std::task::Waker;
 
 use super::source::Way;
-use crate::task::hooks::wake;
+use crate::probe;
 
 /// A waiter's number at its socket; zero until it first waits, and for passers-by.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(super) struct Wakers {
 impl Wakers {
     /// A panic of one takes nothing from the others, nor from what came with the same events.
     pub(super) fn wake(self) {
-        self.first.into_iter().flatten().chain(self.more).for_each(wake);
+        self.first.into_iter().flatten().chain(self.more).for_each(probe::wake);
     }
 }
 

@@ -237,14 +237,16 @@ impl Engine {
         true
     }
 
+    /// Waits until all workers have returned, no longer than `limit`; how many have not?
     fn wait_for_workers(&self, limit: Duration) -> usize {
+        let end = Instant::now() + limit;
         let mut running = self.running.lock();
         while *running > 0 {
-            let (next, passed) = self.returned.wait_for(running, limit);
-            running = next;
-            if passed {
+            let left = end.duration_since(Instant::now());
+            if left.is_zero() {
                 break;
             }
+            (running, _) = self.returned.wait_for(running, left);
         }
         *running
     }

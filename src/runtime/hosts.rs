@@ -167,6 +167,7 @@ impl Host {
 
     /// Starts a task on this host; see [`spawn`](crate::spawn).
     #[track_caller]
+    #[must_use = "a task that is not kept runs on detached: say so with `detach`"]
     pub fn spawn<F, T>(&self, future: F) -> Task<T>
     where
         F: Future<Output: Outcome<Value = T>> + Send + 'static,

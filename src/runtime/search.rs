@@ -252,23 +252,23 @@ impl fmt::Display for Schedule {
 
 /// A text that is no [`Schedule`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoSchedule(String);
+pub struct ParseScheduleError(String);
 
-impl fmt::Display for NoSchedule {
+impl fmt::Display for ParseScheduleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} is no seed, or no turn with a place in it", self.0)
     }
 }
 
-impl std::error::Error for NoSchedule {}
+impl std::error::Error for ParseScheduleError {}
 
 impl FromStr for Schedule {
-    type Err = NoSchedule;
+    type Err = ParseScheduleError;
 
-    fn from_str(text: &str) -> Result<Self, NoSchedule> {
+    fn from_str(text: &str) -> Result<Self, ParseScheduleError> {
         let mut words = text.split_whitespace();
         let first = words.next().unwrap_or_default();
-        let no = |word: &str| NoSchedule(word.to_owned());
+        let no = |word: &str| ParseScheduleError(word.to_owned());
         let seed = first.parse().map_err(|_: ParseIntError| no(first))?;
         let deviation = |word: &str| {
             let (turn, choice) = word.split_once(':')?;

@@ -151,7 +151,9 @@
 //! [`sleep`](crate::sleep), is to be made inside the simulation.
 
 pub use crate::runtime::hosts::{Host, Link, Net, host, host_at, jump, net, random};
-pub use crate::runtime::search::{Failure, NoSchedule, Schedule, check, replay, search, seeds};
+pub use crate::runtime::search::{
+    Failure, ParseScheduleError, Schedule, check, replay, search, seeds,
+};
 pub use crate::runtime::simulation::{Builder, LimitReached, run};
 pub use crate::runtime::sweep::{Broken, Swept, TimeoutWhenSwept};
 pub use crate::runtime::sweep::{cancel_everywhere, timeout_everywhere, timeout_when_swept};

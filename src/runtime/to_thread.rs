@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::blocking::Ticket;
 use crate::error::{Error, Result};
+use crate::probe;
 use crate::runtime::handle::{Handle, Which};
 use crate::simulated;
 use crate::sys::{Arc, Mutex};
@@ -87,7 +88,7 @@ impl<T> Filler<T> {
         let waker = slot.waker.take();
         drop(slot);
         if let Some(waker) = waker {
-            waker.wake();
+            probe::wake(waker);
         }
     }
 }

@@ -15,8 +15,9 @@
 //!
 //! One sleeper is the *guard*: it alone parks with a limit. While all sleep, that is the next
 //! timer. While somebody is awake it is a short span, after which it looks whether a worker stands
-//! still (`watch`); the one who leaves an idle runtime starts that watch. An arming thread and the
-//! guard cross in the same way:
+//! still (`watch`). Who leaves an idle runtime does not wake the guard for that, it leaves
+//! a reminder with the guard's driver, and calls it off if it is asleep again in time. An arming
+//! thread and the guard, or who calls its reminder off, cross in the same way:
 //! ~~~text
 //! arm:    insert the timer            | fence | read `until`: does somebody sleep longer?
 //! guard:  `until` = for ever          | fence | read the timers, then `until` = the limit
@@ -40,7 +41,7 @@ pub(crate) const LOOK: Duration = Duration::from_micros(200);
 pub(crate) struct Idle {
     /// The number of sleepers (changed under the lock only) and whether somebody searches.
     word: AtomicUsize,
-    /// When the guard looks at the timers next, in nanoseconds; 0 if nobody sleeps.
+    /// When the guard wakes up next, in nanoseconds; 0 if there is none.
     until: AtomicU64,
     sleepers: Mutex<Sleepers>,
     workers: usize,
@@ -52,8 +53,18 @@ struct Sleepers {
     parked: Vec<usize>,
     /// One of them.
     guard: Option<usize>,
-    /// The guard looks after those who are awake.
-    watching: bool,
+    watch: Watching,
+}
+
+/// Does the guard look after those who are awake?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watching {
+    /// All sleep, and have for a while.
+    No,
+    /// It is asleep, and will be reminded of it.
+    Reminded,
+    /// It looks every [`LOOK`], half as often while all sleep.
+    Yes,
 }
 
 /// What a worker that wakes up finds.
@@ -62,8 +73,8 @@ struct Sleepers {
 pub(crate) struct Left {
     /// Somebody woke it: it searches now.
     pub(crate) searching: bool,
-    /// A sleeper that must be notified: it is the guard now and keeps watch.
-    pub(crate) tell: Option<usize>,
+    /// A sleeper that must be reminded after [`LOOK`]: it is the guard.
+    pub(crate) remind: Option<usize>,
 }
 
 /// How long a sleeper may sleep.
@@ -71,8 +82,9 @@ pub(crate) struct Left {
 pub(crate) enum Limit {
     /// Until somebody wakes it.
     None,
-    /// It is the guard: until then. It fires the due `timers`, if nobody awake does.
-    Guard { until: Instant, timers: bool },
+    /// It is the guard: until then. It fires the due `timers`, if nobody awake does, and if it was
+    /// `reminded` it looks around before.
+    Guard { until: Instant, timers: bool, reminded: bool },
     /// It has been woken already.
     Awake,
 }
@@ -83,7 +95,7 @@ impl Idle {
         Idle {
             word: AtomicUsize::new(0),
             until: AtomicU64::new(0),
-            sleepers: Mutex::new(Sleepers { parked, guard: None, watching: false }),
+            sleepers: Mutex::new(Sleepers { parked, guard: None, watch: Watching::No }),
             workers,
         }
     }
@@ -113,17 +125,27 @@ impl Idle {
 
     /// Announces a sleeper, which searches no more. The caller looks at the queues once more; if
     /// there is nothing, it asks for its [`limit`](Idle::limit) and parks.
-    pub(crate) fn announce(&self, worker: usize, searching: bool) {
+    ///
+    /// If all sleep now, it may `call_off` the guard, which is returned and need not be reminded.
+    #[must_use]
+    pub(crate) fn announce(&self, worker: usize, searching: bool, call_off: bool) -> Option<usize> {
         let mut sleepers = self.sleepers.lock();
         sleepers.parked.push(worker);
+        let all_sleep = sleepers.parked.len() == self.workers;
+        let mut forget = None;
         if sleepers.guard.is_none() {
             sleepers.guard = Some(worker);
-            sleepers.watching = sleepers.parked.len() < self.workers;
+            sleepers.watch = if all_sleep { Watching::No } else { Watching::Yes };
+        } else if call_off && all_sleep && sleepers.watch == Watching::Reminded {
+            sleepers.watch = Watching::No;
+            self.until.store(u64::MAX, Ordering::Relaxed);
+            forget = sleepers.guard;
         }
         // One step for both: a waker must not find neither sleeper nor searcher.
         self.word.fetch_add(SLEEPER - usize::from(searching) * SEARCHING, Ordering::AcqRel);
         drop(sleepers);
         fence(Ordering::SeqCst);
+        forget
     }
 
     /// Wakes a sleeper if nobody searches: the caller, who has queued something, notifies it.
@@ -148,7 +170,7 @@ impl Idle {
     }
 
     /// Leaves sleep: because it was woken, or because it has found something to do.
-    pub(crate) fn leave(&self, worker: usize) -> Left {
+    pub(crate) fn leave(&self, worker: usize, now: Instant) -> Left {
         let mut sleepers = self.sleepers.lock();
         let place = sleepers.parked.iter().rposition(|sleeper| *sleeper == worker);
         if let Some(place) = place {
@@ -156,20 +178,21 @@ impl Idle {
             self.word.fetch_sub(SLEEPER, Ordering::AcqRel);
             self.depose(&mut sleepers, worker);
         }
-        let mut tell = None;
+        let mut remind = None;
         if let Some(last) = sleepers.parked.last().copied()
-            && !(sleepers.guard.is_some() && sleepers.watching)
+            && (sleepers.guard.is_none() || sleepers.watch == Watching::No)
         {
-            tell = Some(*sleepers.guard.get_or_insert(last));
-            sleepers.watching = true;
+            remind = Some(*sleepers.guard.get_or_insert(last));
+            sleepers.watch = Watching::Reminded;
+            self.until.store((now + LOOK).nanoseconds(), Ordering::Relaxed);
         }
-        Left { searching: place.is_none(), tell }
+        Left { searching: place.is_none(), remind }
     }
 
     fn depose(&self, sleepers: &mut Sleepers, worker: usize) {
         if sleepers.guard == Some(worker) {
             sleepers.guard = None;
-            // Who leaves last finds the next guard; it will look at the timers itself.
+            // Who is awake looks at the timers; it names the next guard when it leaves, or is it.
             self.until.store(0, Ordering::Relaxed);
         }
     }
@@ -196,13 +219,29 @@ impl Idle {
         }
         self.until.store(u64::MAX, Ordering::Relaxed);
         fence(Ordering::SeqCst);
+        let reminded = sleepers.watch == Watching::Reminded;
+        if !all_sleep || reminded {
+            sleepers.watch = Watching::Yes;
+        }
+        let look = match sleepers.watch {
+            Watching::Yes if all_sleep => now + LOOK * 2,
+            Watching::Yes => now + LOOK,
+            Watching::No | Watching::Reminded => Instant::NEVER,
+        };
         // Those who are awake look at the timers; the watch looks after them.
-        let timers = all_sleep || !sleepers.watching;
-        let timer = if timers { next_timer() } else { None };
-        let look = sleepers.watching.then(|| now + LOOK);
-        let until = timer.unwrap_or(Instant::NEVER).min(look.unwrap_or(Instant::NEVER));
+        let timer = if all_sleep { next_timer() } else { None };
+        let until = timer.unwrap_or(Instant::NEVER).min(look);
         self.until.store(until.nanoseconds(), Ordering::Relaxed);
-        Limit::Guard { until, timers }
+        Limit::Guard { until, timers: all_sleep, reminded }
+    }
+
+    /// The guard has seen that nobody did anything since it looked before: if all sleep, it will
+    /// be reminded when somebody wakes up.
+    pub(crate) fn rest(&self) {
+        let mut sleepers = self.sleepers.lock();
+        if sleepers.parked.len() == self.workers {
+            sleepers.watch = Watching::No;
+        }
     }
 
     /// A thread that is no worker has armed a timer: the guard to be notified, if it sleeps longer.
@@ -213,13 +252,5 @@ impl Idle {
             return None;
         }
         self.sleepers.lock().guard
-    }
-
-    /// The guard has seen no work for a while: it stops the watch if all sleep.
-    pub(crate) fn rest(&self) {
-        let mut sleepers = self.sleepers.lock();
-        if sleepers.parked.len() == self.workers {
-            sleepers.watching = false;
-        }
     }
 }

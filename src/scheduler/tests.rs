@@ -6,6 +6,8 @@ use std::sync::mpsc;
 use std::task::Wake;
 use std::time::Duration;
 
+use super::idle::LOOK;
+use super::watch::{Held, Watch};
 use super::*;
 use crate::sys::{AtomicUsize, Condvar, Mutex, Ordering, thread};
 use crate::task::memory::{Home, HomeHandle, Kind};
@@ -28,9 +30,11 @@ impl Seats {
 }
 
 impl Driver for Seats {
-    fn poll(&self, instance: usize) {
+    fn poll(&self, instance: usize) -> bool {
         let ready = std::mem::take(&mut *self.events[instance].lock());
+        let any = !ready.is_empty();
         ready.into_iter().for_each(Waker::wake);
+        any
     }
 
     fn wait(&self, instance: usize, limit: Option<Duration>) {
@@ -252,6 +256,79 @@ fn tasks_behind_a_blocking_poll_run_elsewhere() {
     for (workers, count) in [(2, 1), (2, 8), (2, 100), (4, 1), (4, 8)] {
         takes_no_hostages(workers, count, |rig, run| rig.spawn_fn(run));
     }
+}
+
+#[test]
+fn long_tasks_that_wait_are_shared_with_who_sleeps() {
+    let rig = Arc::new(Rig::new(2));
+    let (sender, seen) = mpsc::channel();
+    let over = Arc::new(AtomicUsize::new(0));
+    let (inner, stop) = (rig.clone(), over.clone());
+    rig.spawn_fn(move || {
+        while inner.shared.idle.nobody_sleeps() {
+            thread::yield_now();
+        }
+        // Too few for a surplus, and no poll takes long enough to stand still.
+        for _ in 0..4 {
+            inner.spawn(computes_and_yields(stop.clone(), sender.clone()));
+        }
+        drop(inner);
+    });
+    let first = seen.recv().unwrap();
+    assert!(seen.iter().any(|thread| thread != first));
+    over.store(1, Ordering::Relaxed);
+    while Arc::strong_count(&rig) > 1 {
+        thread::yield_now();
+    }
+    Arc::into_inner(rig).unwrap().end();
+}
+
+/// Polls of 20 us each; tells on which thread.
+async fn computes_and_yields(stop: Arc<AtomicUsize>, threads: mpsc::Sender<thread::ThreadId>) {
+    while stop.load(Ordering::Relaxed) == 0 {
+        let until = Instant::now() + Duration::from_micros(20);
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+        threads.send(thread::current().id()).unwrap();
+        yields(1).await;
+    }
+}
+
+#[test]
+fn only_long_tasks_that_wait_at_every_look_are_shared_and_only_by_the_idle() {
+    let mut rig = Rig::new(2);
+    rig.shared.stop();
+    rig.threads.drain(..).for_each(|thread| thread.join().unwrap());
+    rig.spawn_fn(|| {});
+    let lanes = &rig.shared.lanes;
+    let task = queue::insist(|| rig.shared.injector.steal()).unwrap();
+    assert!(lanes[0].slot.put(task).is_none());
+    lanes[0].set_parked(false);
+
+    let watch = Watch::new(2);
+    let (mut now, mut tick) = (Instant::from_nanoseconds(0), lanes[0].tick());
+    let mut look_after = |polls: u32| {
+        now += LOOK;
+        tick += polls;
+        lanes[0].publish_tick(tick);
+        let mut held = Vec::new();
+        watch.look(lanes, 1, now, &mut held);
+        held
+    };
+    look_after(1_000);
+    assert_eq!(look_after(30), []);
+    assert_eq!(look_after(30), [Held::Slow(0)]);
+    assert_eq!(look_after(100), [], "short ones are left alone");
+    assert_eq!(look_after(30), []);
+    lanes[1].set_parked(false);
+    assert_eq!(look_after(30), [], "who is awake has enough to do");
+    lanes[1].set_parked(true);
+    let task = lanes[0].slot.take();
+    assert_eq!(look_after(30), [], "nothing waits");
+    assert_eq!(look_after(0), [Held::Still(0)]);
+    task.unwrap().kill();
+    rig.end();
 }
 
 struct Call(Mutex<Option<Box<dyn FnOnce() + Send>>>);

@@ -4,18 +4,22 @@
 //! slot and its deque, the timers, the events of its driver instance. The guard (`idle`) looks at
 //! those who are awake every [`LOOK`]; if all are awake, each of them looks in passing.
 //! A tick that has not moved since the last look belongs to such a worker, and who found it out
-//! takes over. A worker whose tick moves is left alone: taking its tasks would only slow it down.
-
-use std::time::Duration;
+//! takes over.
+//!
+//! A worker whose tick moves is left alone: taking its tasks would only slow it down. Unless its
+//! tasks are long, and at every look some wait: then the guard, who has nothing else to do, shares
+//! them.
 
 use crate::driver::clock::Instant;
 use crate::scheduler::idle::LOOK;
 use crate::scheduler::queue::Lane;
 use crate::sys::{AtomicU64, CachePadded, Mutex, Ordering};
 
-/// So long the guard goes on looking though all sleep: work tends to come back, and starting the
-/// watch anew costs a notification, which is as dear as a few looks.
-const CALM: Duration = Duration::from_micros(400);
+/// Tasks of this length, in nanoseconds, are worth the way to another core.
+const LONG: u64 = 5_000;
+
+/// So many looks in a row have to find long tasks that wait.
+const WAITED: u32 = 2;
 
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -27,10 +31,24 @@ pub(crate) struct Watch {
 /// What the last look saw.
 #[derive(Debug)]
 struct Last {
-    ticks: Vec<u32>,
+    lanes: Vec<Glimpse>,
     looked: Instant,
-    /// When somebody was last seen at work.
-    busy: Instant,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Glimpse {
+    tick: u32,
+    /// So many looks in a row have found long tasks, and some that wait.
+    waited: u32,
+}
+
+/// A worker that cannot do alone what it has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// It stands still: everything behind it waits.
+    Still(usize),
+    /// It goes on, slowly, and tasks wait.
+    Slow(usize),
 }
 
 /// What a look has found out.
@@ -38,7 +56,7 @@ struct Last {
 pub(crate) enum Seen {
     /// It is not time yet, or somebody else looks.
     Nothing,
-    /// Nobody has done anything for a while.
+    /// Nobody is awake, or has been since the last look.
     Calm,
     Work,
 }
@@ -46,7 +64,7 @@ pub(crate) enum Seen {
 impl Watch {
     pub(crate) fn new(workers: usize) -> Self {
         let start = Instant::from_nanoseconds(0);
-        let last = Last { ticks: vec![0; workers], looked: start, busy: start };
+        let last = Last { lanes: vec![Glimpse::default(); workers], looked: start };
         Watch { looked: AtomicU64::new(0), last: Mutex::new(last) }
     }
 
@@ -55,35 +73,42 @@ impl Watch {
         now.nanoseconds() >= self.looked.load(Ordering::Relaxed) + LOOK.as_nanos() as u64
     }
 
-    /// Looks at all lanes but `me`, and puts those into `still` that stand still.
+    /// Looks at all lanes but `me`, and puts those into `held` that stand still, and if `me` has
+    /// nothing to do, those that are slow.
     pub(crate) fn look(
         &self,
         lanes: &[CachePadded<Lane>],
         me: usize,
         now: Instant,
-        still: &mut Vec<usize>,
+        held: &mut Vec<Held>,
     ) -> Seen {
-        still.clear();
+        held.clear();
         let Some(mut last) = self.last.try_lock() else { return Seen::Nothing };
         // A guard that was told something early must not judge.
-        if now.duration_since(last.looked) < LOOK / 2 {
+        let passed = now.duration_since(last.looked);
+        if passed < LOOK / 2 {
             return Seen::Nothing;
         }
-        let mut busy = false;
-        for (index, lane) in lanes.iter().enumerate() {
+        let few = passed.as_nanos() as u64 / LONG;
+        let may_share = lanes[me].is_parked();
+        let mut seen = Seen::Calm;
+        for (index, (lane, before)) in lanes.iter().zip(&mut last.lanes).enumerate() {
             let tick = lane.tick();
-            let moved = std::mem::replace(&mut last.ticks[index], tick) != tick;
+            let ran = tick.wrapping_sub(std::mem::replace(&mut before.tick, tick));
             let awake = index != me && !lane.is_parked();
-            busy |= moved || awake;
-            if awake && !moved {
-                still.push(index);
+            if ran > 0 || awake {
+                seen = Seen::Work;
             }
-        }
-        if busy {
-            last.busy = now;
+            let waits = awake && ran > 0 && u64::from(ran) <= few && !lane.is_empty();
+            before.waited = if waits { before.waited + 1 } else { 0 };
+            if awake && ran == 0 {
+                held.push(Held::Still(index));
+            } else if before.waited >= WAITED && may_share {
+                held.push(Held::Slow(index));
+            }
         }
         last.looked = now;
         self.looked.store(now.nanoseconds(), Ordering::Relaxed);
-        if now.duration_since(last.busy) > CALM { Seen::Calm } else { Seen::Work }
+        seen
     }
 }

@@ -9,16 +9,14 @@
 //! Care comes every 61 tasks, or about every 200 us if they are slow. A tick that is published with
 //! each task tells the others that this worker goes on.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::driver::clock::Instant;
-use crate::error::Error;
 use crate::probe;
 use crate::scheduler::Shared;
-use crate::scheduler::idle::Limit;
+use crate::scheduler::idle::{LOOK, Limit};
 use crate::scheduler::queue::{Lane, Local, insist};
-use crate::scheduler::watch::Seen;
+use crate::scheduler::watch::{Held, Seen};
 use crate::sys::{Arc, thread};
 use crate::task::Runnable;
 use crate::task::memory::Home;
@@ -29,13 +27,17 @@ const SLOT_IN_A_ROW: u32 = 3;
 const CARE: u32 = 61;
 /// About so long from one care to the next: slow tasks, more frequent care.
 const CARE_TIME: Duration = Duration::from_micros(200);
-/// The least time between two polls of the driver: it is a system call.
-const POLL_GAP: Duration = Duration::from_micros(20);
+/// The time between two polls of the driver, which is a system call: short after one that brought
+/// something, for more may follow, and twice as long after each vain one.
+const LEAST_POLL_GAP: Duration = Duration::from_micros(3);
+const MOST_POLL_GAP: Duration = Duration::from_micros(20);
 /// The least time between two times that freed cells are sent home.
 const FLUSH_GAP: Duration = Duration::from_millis(1);
 /// The longest search before parking. A sleeper takes about that long to wake up.
 const MOST_SPIN: Duration = Duration::from_micros(50);
 const LEAST_SPIN: Duration = Duration::from_micros(3);
+/// Who has slept so long goes to sleep again without leaving a guard on watch.
+const RESTED: Duration = Duration::from_millis(1);
 /// Who has slept so long gives the memory back that it does not need.
 const TRIM_AFTER: Duration = Duration::from_secs(1);
 
@@ -55,9 +57,8 @@ impl Worker {
         let _entered = self.local.enter();
         let mut turn = Turn::new(&self.shared, &self.local);
         turn.lane.set_parked(false);
-        while let Err(payload) = catch_unwind(AssertUnwindSafe(|| turn.work())) {
-            // Tasks contain their panics; this is a foreign waker's.
-            probe::stray_panic("a waker", Error::panic(payload));
+        // Whatever foreign code a turn runs is contained there; this is the last resort.
+        while probe::contain("a worker's turn", || turn.work()).is_none() {
             turn.recover();
         }
         turn.lane.set_parked(true);
@@ -78,14 +79,17 @@ struct Turn<'a> {
     searching: bool,
     /// It has announced itself as a sleeper, and has not left.
     asleep: bool,
+    /// Its last sleep was a long one, and the next may be, too.
+    rested: bool,
     /// How long the next search spins.
     spin: Duration,
     random: u32,
     cared: Instant,
     polled: Instant,
+    poll_gap: Duration,
     flushed: Instant,
-    /// Who stood still at the last look.
-    still: Vec<usize>,
+    /// Who stood still at the last look, or was slow.
+    held: Vec<Held>,
 }
 
 impl<'a> Turn<'a> {
@@ -101,12 +105,14 @@ impl<'a> Turn<'a> {
             slot_in_a_row: 0,
             searching: false,
             asleep: false,
+            rested: false,
             spin: if shared.spins { MOST_SPIN } else { Duration::ZERO },
             random: local.index as u32 + 1,
             cared: now,
             polled: now,
+            poll_gap: MOST_POLL_GAP,
             flushed: now,
-            still: Vec::with_capacity(shared.workers()),
+            held: Vec::with_capacity(shared.workers()),
         }
     }
 
@@ -153,9 +159,11 @@ impl<'a> Turn<'a> {
         self.set_pace(now.duration_since(self.cared));
         self.cared = now;
         self.shared.fire(now);
-        if now.duration_since(self.polled) >= POLL_GAP {
+        if now.duration_since(self.polled) >= self.poll_gap {
             self.polled = now;
-            self.shared.driver.poll(self.local.index);
+            let came = self.shared.driver.poll(self.local.index);
+            let longer = (self.poll_gap * 2).min(MOST_POLL_GAP);
+            self.poll_gap = if came { LEAST_POLL_GAP } else { longer };
         }
         if now.duration_since(self.flushed) >= FLUSH_GAP {
             self.flushed = now;
@@ -283,9 +291,13 @@ impl<'a> Turn<'a> {
     #[cold]
     fn park(&mut self) {
         Home::flush();
-        self.shared.idle.announce(self.local.index, std::mem::take(&mut self.searching));
+        let searching = std::mem::take(&mut self.searching);
+        let forget = self.shared.idle.announce(self.local.index, searching, self.rested);
         self.asleep = true;
         self.lane.set_parked(true);
+        if let Some(guard) = forget {
+            self.shared.driver.forget(guard);
+        }
         if !self.shared.has_work() {
             self.sleep();
         }
@@ -295,11 +307,11 @@ impl<'a> Turn<'a> {
     fn get_up(&mut self) {
         self.go_on();
         self.lane.set_parked(false);
-        let left = self.shared.idle.leave(self.local.index);
+        let left = self.shared.idle.leave(self.local.index, Instant::now());
         self.asleep = false;
         self.searching = left.searching;
-        if let Some(guard) = left.tell {
-            self.shared.driver.notify(guard);
+        if let Some(guard) = left.remind {
+            self.shared.driver.remind(guard, LOOK);
         }
         if !self.lane.is_empty() && self.searching {
             self.found();
@@ -315,6 +327,12 @@ impl<'a> Turn<'a> {
         while !self.shared.is_stopped() {
             let next_timer = || self.shared.timers.next();
             let limit = self.shared.idle.limit(self.local.index, now, next_timer);
+            if let Limit::Guard { reminded: true, .. } = limit {
+                self.keep_watch(now, false);
+                if !self.lane.is_empty() {
+                    break;
+                }
+            }
             let time = match limit {
                 Limit::Awake => break,
                 Limit::None | Limit::Guard { until: Instant::NEVER, .. } => None,
@@ -336,6 +354,7 @@ impl<'a> Turn<'a> {
             }
         }
         self.cared = now;
+        self.rested = now.duration_since(began) >= RESTED;
         if self.shared.spins && now.duration_since(began) < MOST_SPIN * 3 / 2 {
             // Spinning would have been cheaper than this.
             self.spin = (self.spin.max(LEAST_SPIN) * 4).min(MOST_SPIN);
@@ -355,21 +374,28 @@ impl<'a> Turn<'a> {
 
     fn look(&mut self, now: Instant) -> Seen {
         let shared = self.shared;
-        shared.watch.look(&shared.lanes, self.local.index, now, &mut self.still)
+        shared.watch.look(&shared.lanes, self.local.index, now, &mut self.held)
     }
 
-    /// Takes over what stands behind those who stand still.
+    /// Takes over what stands behind those who stand still, and shares with those who are slow.
     fn take_over(&mut self) {
-        if self.still.is_empty() {
-            return;
-        }
-        while let Some(index) = self.still.pop() {
-            let lane = &self.shared.lanes[index];
-            let tasks = [self.steal_from(index), lane.slot.steal(), self.take_injected()];
+        let mut fire = false;
+        while let Some(held) = self.held.pop() {
+            let (Held::Still(index) | Held::Slow(index)) = held;
+            let slot = &self.shared.lanes[index].slot;
+            if held == Held::Slow(index) {
+                let task = self.steal_from(index).or_else(|| slot.steal());
+                task.into_iter().for_each(|task| self.local.deque.push(task));
+                continue;
+            }
+            let tasks = [self.steal_from(index), slot.steal(), self.take_injected()];
             tasks.into_iter().flatten().for_each(|task| self.local.deque.push(task));
             self.shared.driver.poll(index);
+            fire = true;
         }
-        self.shared.fire(Instant::now());
+        if fire {
+            self.shared.fire(Instant::now());
+        }
     }
 
     /// After a panic anywhere: nobody must take this worker for a sleeper or a searcher.

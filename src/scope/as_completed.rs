@@ -172,7 +172,7 @@ impl<H: TaskHandle> Stream for AsCompletedBefore<H> {
 /// # Ok(())
 /// # }).unwrap();
 /// ```
-#[doc(alias = "asyncio.as_completed")]
+#[doc(alias("asyncio.as_completed", "JoinSet", "FuturesUnordered"))]
 pub fn as_completed<H: TaskHandle>(handles: impl IntoIterator<Item = H>) -> AsCompleted<H> {
     let handles = distinct_handles(handles);
     let watch = Watch::new(tasks(&handles), Enough::First, false);

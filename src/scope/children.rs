@@ -187,7 +187,7 @@ impl Children {
             self.trigger.fire(&aborted.members)
         });
         match waker {
-            Some(waker) => waker.wake(),
+            Some(waker) => probe::wake(waker),
             None if over => self.wake(),
             None => {}
         }
@@ -195,7 +195,7 @@ impl Children {
 
     fn wake(&self) {
         if let Some(waker) = self.trigger.take_waker() {
-            waker.wake();
+            probe::wake(waker);
         }
     }
 

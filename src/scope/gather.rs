@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use crate::error::{Error, Message, Result};
+use crate::probe;
 use crate::scope::task_handle::{TaskHandle, distinct};
 use crate::task::current;
 use crate::task::notes::{Note, key_of};
@@ -117,7 +118,7 @@ impl Drop for Gathering {
             current.is_own(&waker)
         });
         if own != Some(true) {
-            waker.wake();
+            probe::wake(waker);
         }
     }
 }

@@ -26,7 +26,8 @@ use crate::task::unwind::by_error;
 ///
 /// # Examples
 ///
-/// Children that spawn their siblings:
+/// Children that spawn their siblings. The plain function is needed: the compiler cannot see that
+/// the future of an `async fn` is `Send` if that function spawns itself.
 ///
 /// ```
 /// use filch::TaskGroup;
@@ -48,7 +49,7 @@ use crate::task::unwind::by_error;
 /// # }).unwrap();
 /// ```
 #[derive(Clone)]
-#[doc(alias("asyncio.TaskGroup", "nursery"))]
+#[doc(alias("asyncio.TaskGroup", "nursery", "JoinSet"))]
 pub struct TaskGroup(Arc<Shared>);
 
 struct Shared {
@@ -340,8 +341,9 @@ impl<F: Future<Output: Outcome>> fmt::Debug for GroupScope<F> {
 ///
 /// Leaving the group waits for all children, also for those that other children spawn meanwhile
 /// (TG-01). If one fails, all others, and the body, are asked to end, and all of them are waited
-/// for (TG-03); a child that is cancelled by itself is no failure (TG-02). The body may borrow what
-/// stands around it; children own what they use.
+/// for (TG-03); a child that is cancelled by itself is no failure (TG-02), so that the body ends a
+/// child early by [cancelling](crate::TaskRef::cancel) its task. The body may borrow what stands
+/// around it; children own what they use.
 ///
 /// # Errors
 /// A [group](Error::is_group) of all errors: those of the children as they ended, then the body's

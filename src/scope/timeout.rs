@@ -202,6 +202,15 @@ where
 }
 
 /// As [`timeout`], with the moment at which the limit runs out.
+///
+/// # Errors
+/// As of [`timeout`].
+///
+/// # Cancellation
+/// As of [`timeout`].
+///
+/// # Panics
+/// If it is polled outside a runtime.
 #[doc(alias = "asyncio.timeout_at")]
 pub fn timeout_at<F>(deadline: impl Into<Option<Instant>>, future: F) -> Timeout<F>
 where
@@ -214,6 +223,12 @@ where
 ///
 /// # Errors
 /// [`Elapsed`] if `future` was ended by the limit.
+///
+/// # Cancellation
+/// As of [`timeout`].
+///
+/// # Panics
+/// If it is polled outside a runtime.
 ///
 /// # Examples
 ///

@@ -9,6 +9,7 @@ use pin_project_lite::pin_project;
 
 use crate::driver::clock::Instant;
 use crate::error::{Outcome, Result};
+use crate::probe;
 use crate::scope::timeout::{Timed, deadline, flatten};
 use crate::sys::{Arc, Mutex};
 use crate::task::unwind::by_error;
@@ -92,7 +93,7 @@ impl Deadline {
         let waker = if state.polled { None } else { state.waker.clone() };
         drop(state);
         if let Some(waker) = waker {
-            waker.wake();
+            probe::wake(waker);
         }
         Ok(())
     }

@@ -92,6 +92,8 @@ impl<H: TaskHandle> Future for Wait<H> {
 /// once (WAIT-02). Even if all have ended already, everything else that is ready runs first
 /// (WAIT-06).
 ///
+/// For futures that are no tasks there is `futures::select!`, which drops those that come too late.
+///
 /// # Cancellation
 /// The tasks are neither cancelled nor awaited (WAIT-08). Those given by value are detached; to
 /// keep them, give `&mut task`.
@@ -113,7 +115,7 @@ impl<H: TaskHandle> Future for Wait<H> {
 /// # }).unwrap();
 /// ```
 #[track_caller]
-#[doc(alias = "asyncio.wait")]
+#[doc(alias("asyncio.wait", "select"))]
 pub fn wait<H: TaskHandle>(tasks: impl IntoIterator<Item = H>, when: ReturnWhen) -> Wait<H> {
     let tasks = distinct_handles(tasks);
     assert!(!tasks.is_empty(), "`wait` is given no task");

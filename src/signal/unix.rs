@@ -4,16 +4,23 @@
 //! which does what the system would have done, if nobody listens by then.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use signal_hook::consts::SIGINT;
 use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::{Handle, Signals};
 
-/// How many listen.
-static LISTENERS: AtomicUsize = AtomicUsize::new(0);
+/// What the process knows of its listeners; under one lock, so that what one of them leaves behind
+/// does not undo what the next one has just set.
+static KNOWN: Mutex<Known> = Mutex::new(Known { ends_process: None, listeners: 0 });
+
+struct Known {
+    /// Asked by the handler that is installed the first time: is the process to be ended?
+    ends_process: Option<Arc<AtomicBool>>,
+    listeners: usize,
+}
 
 /// While it lives, SIGINT calls a function.
 pub(crate) struct Interrupts {
@@ -21,21 +28,33 @@ pub(crate) struct Interrupts {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Is the process to be ended? Installs the handler that asks, the first time.
-fn default_wanted() -> io::Result<&'static Arc<AtomicBool>> {
-    static WANTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-    if let Some(wanted) = WANTED.get() {
-        return Ok(wanted);
+fn known() -> MutexGuard<'static, Known> {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Known {
+    /// Installs the handler that asks, the first time.
+    fn install(&mut self) -> io::Result<()> {
+        if self.ends_process.is_none() {
+            let ends_process = Arc::new(AtomicBool::new(true));
+            register_conditional_default(SIGINT, ends_process.clone())?;
+            self.ends_process = Some(ends_process);
+        }
+        Ok(())
     }
-    let wanted = Arc::new(AtomicBool::new(true));
-    register_conditional_default(SIGINT, wanted.clone())?;
-    Ok(WANTED.get_or_init(|| wanted))
+
+    fn end_process(&self, wanted: bool) {
+        if let Some(ends_process) = &self.ends_process {
+            ends_process.store(wanted, Ordering::Release);
+        }
+    }
 }
 
 impl Interrupts {
     /// Has `call` called for every SIGINT, on a thread of that name.
     pub(crate) fn listen(name: &str, call: impl Fn() + Send + 'static) -> io::Result<Self> {
-        let wanted = default_wanted()?;
+        let mut known = known();
+        known.install()?;
         let mut signals = Signals::new([SIGINT])?;
         let handle = signals.handle();
         let listens = move || {
@@ -44,16 +63,14 @@ impl Interrupts {
             signals.pending().for_each(|_| call());
         };
         let thread = thread::Builder::new().name(name.to_owned()).spawn(listens)?;
-        LISTENERS.fetch_add(1, Ordering::AcqRel);
-        wanted.store(false, Ordering::Release);
+        known.listeners += 1;
+        known.end_process(false);
         Ok(Interrupts { signals: handle, thread: Some(thread) })
     }
 
     /// Whoever listens has heard enough: the next SIGINT ends the process.
     pub(crate) fn let_go() {
-        if let Ok(wanted) = default_wanted() {
-            wanted.store(true, Ordering::Release);
-        }
+        known().end_process(true);
     }
 }
 
@@ -64,8 +81,10 @@ impl Drop for Interrupts {
             // What it calls contains its panics.
             drop(thread.join());
         }
-        if LISTENERS.fetch_sub(1, Ordering::AcqRel) == 1 {
-            Interrupts::let_go();
+        let mut known = known();
+        known.listeners -= 1;
+        if known.listeners == 0 {
+            known.end_process(true);
         }
     }
 }

@@ -17,6 +17,7 @@ use super::dice::Dice;
 use super::links::Links;
 use super::listener::Queue;
 use crate::driver::clock::Instant;
+use crate::probe;
 use crate::sys::Mutex;
 
 pub(crate) use super::links::Weather;
@@ -93,7 +94,7 @@ impl Network {
         state.settle();
         let woken = std::mem::take(&mut state.woken);
         drop(state);
-        woken.into_iter().for_each(Waker::wake);
+        woken.into_iter().for_each(probe::wake);
         result
     }
 

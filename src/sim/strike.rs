@@ -7,6 +7,7 @@
 
 use std::task::Waker;
 
+use crate::probe;
 use crate::sys::{Arc, Mutex};
 use crate::task::raw::TaskRef;
 
@@ -58,7 +59,7 @@ impl Limit {
             state.1.take()
         };
         if let Some(waker) = waker {
-            waker.wake();
+            probe::wake(waker);
         }
     }
 }

@@ -17,6 +17,7 @@ use super::queue::{ClosureId, Entry, Queue, What};
 use super::strike::Strike;
 use crate::driver::clock::{Instant, VirtualClock};
 use crate::driver::timers::{Timer, Timers};
+use crate::probe;
 use crate::sys::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::task::live;
 use crate::task::memory::Home;
@@ -234,7 +235,7 @@ impl World {
         let due = self.due();
         let mut queue = self.queue.lock();
         for waker in due {
-            queue.put(0, What::Job(Box::new(move || waker.wake())));
+            queue.put(0, What::Job(Box::new(move || probe::wake(waker))));
         }
     }
 
@@ -252,7 +253,7 @@ impl World {
     /// A timer was set to a moment that had passed: what it wakes goes behind what is ready.
     fn fire_late(&self) {
         self.late.store(true, Ordering::Relaxed);
-        self.due().into_iter().for_each(Waker::wake);
+        self.due().into_iter().for_each(probe::wake);
         self.late.store(false, Ordering::Relaxed);
     }
 

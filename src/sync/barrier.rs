@@ -21,7 +21,7 @@ use pin_project_lite::pin_project;
 use crate::sync::block::block_on;
 use crate::sys::{Brief, constant};
 use crate::task::reasons;
-use crate::wait_list::{WaitList, Waiter, Wakers};
+use crate::wait_list::{WaitList, Waiter, Wakers, take};
 
 /// Makes tasks wait for each other: so many meet, then all go on; again and again.
 ///
@@ -266,14 +266,14 @@ impl Wait<'_> {
     fn arrive(self: Pin<&mut Self>, context: &Context<'_>) -> Poll<Result<usize, BrokenBarrier>> {
         let mut this = self.project();
         let parties = this.barrier.parties;
-        let waker = context.waker().clone();
+        let mut waker = context.waker().clone();
         if this.waiter.is_woken() {
             this.waiter.as_mut().reset();
         }
         this.barrier.change(|inner, wakers| match inner.phase {
             Phase::Broken => Poll::Ready(Err(BrokenBarrier)),
             Phase::Draining | Phase::Resetting => {
-                inner.newcomers.join(this.waiter.as_ref(), waker);
+                inner.newcomers.join(this.waiter.as_ref(), take(&mut waker));
                 *this.stage = Stage::Outside;
                 Poll::Pending
             }
@@ -284,7 +284,7 @@ impl Wait<'_> {
                     inner.go_out(wakers);
                     return Poll::Ready(Ok(index));
                 }
-                inner.line.join(this.waiter.as_ref(), waker);
+                inner.line.join(this.waiter.as_ref(), take(&mut waker));
                 *this.stage = Stage::Inside;
                 Poll::Pending
             }
@@ -326,9 +326,10 @@ impl Wait<'_> {
         let this = self.as_mut().project();
         let stage = *this.stage;
         if this.waiter.is_waiting() {
+            let mut waker = context.waker().clone();
             let mut inner = this.barrier.inner.lock();
             let line = if stage == Stage::Outside { &mut inner.newcomers } else { &mut inner.line };
-            if line.update(this.waiter.as_ref(), context.waker()) {
+            if line.update(this.waiter.as_ref(), &mut waker) {
                 return Poll::Pending;
             }
         }

@@ -211,7 +211,7 @@ impl<T: Clone> Receiver<T> {
         }
     }
 
-    /// Takes the next value if there is one.
+    /// Takes the next value if there is one, cloned as by [`recv`](Receiver::recv).
     ///
     /// # Errors
     /// [`TryRecvError`] if there is none.
@@ -338,8 +338,9 @@ impl<T: Clone> Future for Recv<'_, T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if this.waiter.is_waiting() {
+            let mut waker = context.waker().clone();
             let mut shared = this.receiver.shared.lock();
-            if shared.line.update(this.waiter.as_ref(), context.waker()) {
+            if shared.line.update(this.waiter.as_ref(), &mut waker) {
                 drop(shared);
                 reasons::note("a value of a broadcast channel", this.at);
                 return Poll::Pending;

@@ -250,9 +250,12 @@ impl Future for Wait<'_> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         let waiter = this.waiter.as_ref();
-        if waiter.is_waiting() && this.condition.line.lock().update(waiter, context.waker()) {
-            reasons::note("a notification", this.at);
-            return Poll::Pending;
+        if waiter.is_waiting() {
+            let mut waker = context.waker().clone();
+            if this.condition.line.lock().update(waiter, &mut waker) {
+                reasons::note("a notification", this.at);
+                return Poll::Pending;
+            }
         }
         Poll::Ready(())
     }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::task::reasons;
-use crate::wait_list::{WaitList, Waiter};
+use crate::wait_list::{WaitList, Waiter, take};
 
 /// The shared part of a channel with any number of receivers.
 pub(super) trait Seats {
@@ -49,14 +49,14 @@ impl<C: Seats> Future for Deserted<'_, C> {
     /// Who was woken, and finds a new receiver, waits on.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        let waker = context.waker().clone();
+        let mut waker = context.waker().clone();
         let waits = this.channel.look(|receivers, line| {
-            if line.update(this.waiter.as_ref(), &waker) {
+            if line.update(this.waiter.as_ref(), &mut waker) {
                 return true;
             }
             this.waiter.as_mut().reset();
             if receivers > 0 {
-                line.join(this.waiter.as_ref(), waker);
+                line.join(this.waiter.as_ref(), take(&mut waker));
             }
             receivers > 0
         });

@@ -221,8 +221,9 @@ impl Future for Wait<'_> {
         let this = self.project();
         let waiter = this.waiter.as_ref();
         if waiter.is_waiting() {
+            let mut waker = context.waker().clone();
             let mut line = this.event.line.lock();
-            if line.waiters.update(waiter, context.waker()) {
+            if line.waiters.update(waiter, &mut waker) {
                 drop(line);
                 reasons::note("an event", this.at);
                 return Poll::Pending;

@@ -121,12 +121,7 @@ impl<'a, T> LockGuard<'a, T> {
     #[track_caller]
     pub fn relock(guard: &mut Self) -> impl Future<Output = ()> {
         let why = Why(Want::Lock, Location::caller());
-        async move {
-            if !guard.held {
-                guard.lock.permits.acquire(1, why).await;
-                guard.held = true;
-            }
-        }
+        take_again(&guard.lock.permits, &mut guard.held, why)
     }
 
     /// Narrows a guard to a part of the value; the lock stays held.
@@ -195,6 +190,14 @@ impl<T> Drop for LockGuard<'_, T> {
     }
 }
 
+/// Takes the lock for a guard, if it has not got it.
+async fn take_again(permits: &Permits, held: &mut bool, why: Why) {
+    if !*held {
+        permits.acquire(1, why).await;
+        *held = true;
+    }
+}
+
 /// Holds a [`Lock`] and keeps it alive; releases it when it is dropped.
 #[must_use = "a lock is released at once if its guard is not kept"]
 pub struct OwnedLockGuard<T> {
@@ -228,12 +231,7 @@ impl<T> OwnedLockGuard<T> {
     #[track_caller]
     pub fn relock(guard: &mut Self) -> impl Future<Output = ()> {
         let why = Why(Want::Lock, Location::caller());
-        async move {
-            if !guard.held {
-                guard.lock.permits.acquire(1, why).await;
-                guard.held = true;
-            }
-        }
+        take_again(&guard.lock.permits, &mut guard.held, why)
     }
 
     /// Narrows a guard to a part of the value; the lock stays held.

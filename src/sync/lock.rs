@@ -60,7 +60,7 @@ pub struct WouldWait;
 
 impl fmt::Display for WouldWait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it is taken")
+        f.write_str("cannot be taken without waiting")
     }
 }
 

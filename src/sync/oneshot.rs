@@ -25,6 +25,7 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
+use crate::probe;
 use crate::sync::block::block_on;
 use crate::sys::{AtomicU32, Brief, Ordering, Patience, UnsafeCell};
 use crate::task::reasons;
@@ -274,7 +275,7 @@ fn end<T>(half: &Half<T>, how: u32) -> bool {
                 let waker = half.inner().waker.with_mut(|waker| unsafe { (*waker).take() });
                 half.inner().state.store(how, Ordering::Release);
                 if let Some(waker) = waker {
-                    waker.wake();
+                    probe::wake(waker);
                 }
                 return true;
             }
@@ -413,7 +414,7 @@ fn go<T>(half: &Half<T>) -> bool {
             drop(watch);
             let gone = inner.state.compare_exchange(now, GONE, order.0, order.1).is_ok();
             if let Some(waker) = waker.filter(|_| gone) {
-                waker.wake();
+                probe::wake(waker);
             }
             gone
         }

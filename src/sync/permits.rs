@@ -275,7 +275,8 @@ impl Future for Acquire<'_> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         if this.waiter.is_waiting() {
-            let waits = this.permits.line.lock().update(this.waiter.as_ref(), context.waker());
+            let mut waker = context.waker().clone();
+            let waits = this.permits.line.lock().update(this.waiter.as_ref(), &mut waker);
             if waits {
                 this.why.note();
                 return Poll::Pending;

@@ -7,15 +7,17 @@
 //! (QUE-10). So no item can be lost, or taken twice, by a cancellation.
 //! Model: `loom-tests/channel.rs`.
 
+use std::collections::{BinaryHeap, VecDeque};
+use std::fmt;
+use std::ops::Deref;
+use std::panic::Location;
+
+use crate::probe;
 use crate::sync::block::block_on;
 use crate::sync::order::{Fifo, Lifo, Order, Priority, Store};
 use crate::sync::queue_wait::{Get, Items, Join, Put};
 use crate::sys::{Brief, constant};
 use crate::wait_list::{WaitList, Wakers};
-use std::collections::{BinaryHeap, VecDeque};
-use std::fmt;
-use std::ops::Deref;
-use std::panic::Location;
 
 /// A queue of items, first in, first out; bounded or not.
 ///
@@ -279,7 +281,8 @@ impl<T, O: Order<T>> Queue<T, O> {
     /// Takes nothing more in: who puts, or waits to put, gets the item back; who gets is served
     /// until the queue is empty, and then told so (QUE-11).
     pub fn shutdown(&self) {
-        self.close(&mut self.inner.lock()).wake();
+        let wakers = self.close(&mut self.inner.lock());
+        wakers.wake();
     }
 
     /// As [`shutdown`](Queue::shutdown), and drops what is in the queue, each item counting as
@@ -370,9 +373,7 @@ impl<T, O: Order<T>> Queue<T, O> {
         inner.unfinished += 1;
         let getter = inner.getters.wake_one();
         drop(inner);
-        if let Some(getter) = getter {
-            getter.wake();
-        }
+        getter.into_iter().for_each(probe::wake);
         Ok(())
     }
 
@@ -389,9 +390,7 @@ impl<T, O: Order<T>> Queue<T, O> {
         };
         let putter = inner.putters.wake_one();
         drop(inner);
-        if let Some(putter) = putter {
-            putter.wake();
-        }
+        putter.into_iter().for_each(probe::wake);
         Ok(item)
     }
 }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
+use crate::probe;
 use crate::sync::order::{Fifo, Order, Store};
 use crate::sync::queue::{PutError, Queue, Shutdown, TryGetError, TryPutError};
 use crate::task::reasons;
@@ -39,7 +40,7 @@ pin_project! {
                 drop(inner);
                 drop(left);
                 if let Some(next) = next {
-                    next.wake();
+                    probe::wake(next);
                 }
             }
         }
@@ -58,8 +59,9 @@ impl<T, O: Order<T>> Future for Put<'_, T, O> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if this.waiter.is_waiting() {
+            let mut waker = context.waker().clone();
             let mut inner = this.queue.inner.lock();
-            if inner.putters.update(this.waiter.as_ref(), context.waker()) {
+            if inner.putters.update(this.waiter.as_ref(), &mut waker) {
                 drop(inner);
                 reasons::note("room in a queue", this.at);
                 return Poll::Pending;
@@ -104,7 +106,7 @@ pin_project! {
                 drop(inner);
                 drop(left);
                 if let Some(next) = next {
-                    next.wake();
+                    probe::wake(next);
                 }
             }
         }
@@ -123,8 +125,9 @@ impl<T, O: Order<T>> Future for Get<'_, T, O> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if this.waiter.is_waiting() {
+            let mut waker = context.waker().clone();
             let mut inner = this.queue.inner.lock();
-            if inner.getters.update(this.waiter.as_ref(), context.waker()) {
+            if inner.getters.update(this.waiter.as_ref(), &mut waker) {
                 drop(inner);
                 reasons::note("an item of a queue", this.at);
                 return Poll::Pending;
@@ -207,9 +210,9 @@ impl<T, O: Order<T>> Future for Join<'_, T, O> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         let waiter = this.waiter.as_ref();
-        let waker = context.waker().clone();
+        let mut waker = context.waker().clone();
         let mut inner = this.queue.inner.lock();
-        if !inner.joiners.update(waiter, &waker) {
+        if !inner.joiners.update(waiter, &mut waker) {
             // Woken: the count was zero, whatever it is now (QUE-08).
             if waiter.is_woken() || inner.unfinished == 0 {
                 return Poll::Ready(());

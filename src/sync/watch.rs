@@ -127,8 +127,10 @@ impl<T> Sender<T> {
     {
         let mut wakers = Wakers::new();
         let mut shared = self.shared.lock();
+        let mut old = None;
         if Arc::get_mut(&mut shared.value).is_none() {
-            shared.value = Arc::new(T::clone(&shared.value));
+            let copy = Arc::new(T::clone(&shared.value));
+            old = Some(std::mem::replace(&mut shared.value, copy));
         }
         let value = Arc::get_mut(&mut shared.value).expect("nobody has a share of it");
         let changed = change(value);
@@ -137,6 +139,7 @@ impl<T> Sender<T> {
         }
         drop(shared);
         wakers.wake();
+        drop(old);
         changed
     }
 
@@ -343,10 +346,10 @@ impl<T> Future for Changed<'_, T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let waker = context.waker().clone();
+        let mut waker = context.waker().clone();
         let Receiver { shared, seen } = &mut **this.receiver;
         let mut shared = shared.lock();
-        if !shared.line.update(this.waiter.as_ref(), &waker) {
+        if !shared.line.update(this.waiter.as_ref(), &mut waker) {
             this.waiter.as_mut().reset();
             if shared.version != *seen {
                 *seen = shared.version;

@@ -14,7 +14,6 @@ pub(crate) mod brief;
 #[cfg_attr(all(loom, test), path = "model.rs")]
 #[cfg_attr(all(loom, not(test)), path = "checked.rs")]
 mod machine;
-mod panics;
 mod patience;
 
 #[cfg(any(loom, miri))]
@@ -25,5 +24,4 @@ pub(crate) use machine::deque;
 #[cfg(not(loom))]
 pub(crate) use brief::{Brief, BriefGuard};
 pub(crate) use machine::*;
-pub(crate) use panics::discard;
 pub(crate) use patience::Patience;

@@ -9,6 +9,7 @@ use std::ptr::{self, NonNull};
 use std::task::{Poll, Waker};
 
 use crate::error::{Cancelled, Error, Message, Result};
+use crate::probe;
 use crate::sys::thread_local;
 use crate::task::cancel;
 use crate::task::notes::{Carried, Key, Note, Remains};
@@ -325,7 +326,7 @@ impl Current {
 
     /// Owes a request of `maker` to its leaves, and wakes those that would not be polled.
     pub(crate) fn owe(&self, maker: u32) {
-        self.scopes(|scopes| scopes.owe(maker)).into_iter().for_each(Waker::wake);
+        self.scopes(|scopes| scopes.owe(maker)).into_iter().for_each(probe::wake);
     }
 
     pub(crate) fn is_owed(&self, scope: u32) -> bool {

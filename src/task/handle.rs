@@ -88,6 +88,7 @@ impl<T> Task<T> {
     ///
     /// # Panics
     /// Inside a task, whose worker it would block: await the task there.
+    #[track_caller]
     pub fn wait(mut self) -> Result<T> {
         assert!(!current::is_polling(), "a task cannot block in `wait`: await the task instead");
         self.task.block();
@@ -170,7 +171,7 @@ impl TaskRef {
     /// # Ok(())
     /// # }).unwrap();
     /// ```
-    #[doc(alias = "Task.cancel")]
+    #[doc(alias("Task.cancel", "abort", "CancellationToken"))]
     pub fn cancel(&self) -> bool {
         cancel::request(self, None)
     }
@@ -283,18 +284,23 @@ impl TaskRef {
         if !self.header().state.lock_unless_done() {
             return Err(callback);
         }
-        let id = self.header().with_cold(|cold, _| cold.hooks.add_callback(callback));
+        let key = self.header().with_cold(|cold, _| cold.hooks.add_callback(callback));
         self.header().state.unlock_waited();
-        Ok(id)
+        Ok(CallbackId { task: self.header().id(), key })
     }
 
-    /// Forgets a callback, and returns whether it was still to be called (FUT-07).
+    /// Forgets a callback, and returns whether it was still to be called, by this task (FUT-07).
     #[doc(alias = "Task.remove_done_callback")]
     pub fn remove_done_callback(&self, id: CallbackId) -> bool {
+        id.task == self.header().id() && self.forget(id.key)
+    }
+
+    /// Forgets a callback, or a listener, and says whether it was still to be called.
+    pub(super) fn forget(&self, key: u64) -> bool {
         self.header().state.lock();
         let hook = self
             .header()
-            .with_cold_if_any(|cold| cold.and_then(|cold| cold.hooks.remove_callback(id)));
+            .with_cold_if_any(|cold| cold.and_then(|cold| cold.hooks.remove_called(key)));
         self.header().state.unlock();
         hook.is_some()
     }

@@ -23,9 +23,12 @@ use crate::task::report::{Report, Stopwatch};
 use crate::task::several::Several;
 use crate::task::vars;
 
-/// Names a registered done-callback.
+/// Names one registration of a done-callback, with one task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct CallbackId(u64);
+pub struct CallbackId {
+    pub(super) task: u64,
+    pub(super) key: u64,
+}
 
 pub(crate) type Callback = Box<dyn FnOnce(TaskRef) + Send>;
 
@@ -86,16 +89,16 @@ impl Hooks {
         self.last
     }
 
-    pub(crate) fn add_callback(&mut self, callback: Callback) -> CallbackId {
+    pub(crate) fn add_callback(&mut self, callback: Callback) -> u64 {
         self.last += 1;
         self.list.push(Hook::Callback(self.last, callback));
-        CallbackId(self.last)
+        self.last
     }
 
-    fn add_listener(&mut self, listener: Listener) -> CallbackId {
+    fn add_listener(&mut self, listener: Listener) -> u64 {
         self.last += 1;
         self.list.push(Hook::Listener(self.last, listener));
-        CallbackId(self.last)
+        self.last
     }
 
     fn find(&self, key: u64) -> Option<usize> {
@@ -134,8 +137,9 @@ impl Hooks {
         }
     }
 
-    pub(crate) fn remove_callback(&mut self, id: CallbackId) -> Option<Hook> {
-        let place = self.find(id.0)?;
+    /// A callback or a listener.
+    pub(crate) fn remove_called(&mut self, key: u64) -> Option<Hook> {
+        let place = self.find(key)?;
         (!matches!(self.list[place], Hook::Waiter(..))).then(|| self.list.remove(place))
     }
 
@@ -155,7 +159,7 @@ pub(crate) fn tell(task: &TaskRef, hooks: Vec<Hook>) {
     let mut callbacks = false;
     for hook in hooks {
         match hook {
-            Hook::Waiter(_, waker) => wake(waker),
+            Hook::Waiter(_, waker) => probe::wake(waker),
             Hook::Listener(_, listener) => inform(task, listener),
             Hook::Callback(_, callback) => {
                 callbacks = true;
@@ -183,22 +187,16 @@ fn inform_later(task: &TaskRef, listener: Listener) {
 }
 
 impl TaskRef {
-    /// Has a listener called when the task has ended; in its turn if it has already.
-    pub(crate) fn listen(&self, listener: Listener) -> CallbackId {
+    /// Has a listener called when the task has ended; in its turn if it has already. Its key, or
+    /// zero.
+    pub(crate) fn listen(&self, listener: Listener) -> u64 {
         if !self.header().state.lock_unless_done() {
             inform_later(self, listener);
-            return CallbackId::default();
+            return 0;
         }
-        let id = self.header().with_cold(|cold, _| cold.hooks.add_listener(listener));
+        let key = self.header().with_cold(|cold, _| cold.hooks.add_listener(listener));
         self.header().state.unlock_waited();
-        id
-    }
-}
-
-/// Wakes whoever waits; a panic of a foreign waker is reported, and the others are told.
-pub(crate) fn wake(waker: Waker) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-        probe::stray_panic("a waker", Error::panic(payload));
+        key
     }
 }
 
@@ -255,9 +253,7 @@ pub(crate) fn bind(callback: impl FnOnce(TaskRef) + Send + 'static) -> Callback 
 
 /// Runs a done-callback; its panic is reported, and goes no further.
 pub(crate) fn run_callback(callback: Callback, task: TaskRef) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback(task))) {
-        probe::stray_panic("a done-callback", Error::panic(payload));
-    }
+    probe::contain("a done-callback", || callback(task));
 }
 
 /// Runs a done-callback where the task's home wants it run.

@@ -367,7 +367,7 @@ pub(super) fn finish(raw: NonNull<Header>, completed: Completed) {
         });
         task.header().state.unlock();
         if let Some(waker) = waiter {
-            hooks::wake(waker);
+            probe::wake(waker);
         }
         hooks::tell(&task, hooks);
     }

@@ -15,7 +15,7 @@
 
 use std::alloc::Layout;
 use std::mem::ManuallyDrop;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
@@ -476,7 +476,5 @@ pub(super) fn clear_contained(header: NonNull<Header>, what: &'static str) {
 }
 
 fn drop_contained(what: &'static str, drop: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(drop)) {
-        probe::stray_panic(what, Error::panic(payload));
-    }
+    probe::contain(what, drop);
 }

@@ -12,9 +12,10 @@
 use std::collections::VecDeque;
 use std::task::{Poll, Waker};
 
+use crate::probe;
 use crate::sys::{Arc, Mutex};
 use crate::task::answers::Ending;
-use crate::task::hooks::{Behind, CallbackId, Listen};
+use crate::task::hooks::{Behind, Listen};
 use crate::task::raw::TaskRef;
 use crate::task::waker;
 
@@ -117,7 +118,7 @@ impl Several {
         let waker = progress.decided.and_then(|_| progress.waker.take());
         drop(progress);
         if let Some(waker) = waker {
-            waker.wake();
+            probe::wake(waker);
         }
     }
 }
@@ -139,7 +140,8 @@ impl Listen for Ended {
 #[derive(Debug)]
 pub(crate) struct Watch {
     several: Arc<Several>,
-    listeners: Vec<CallbackId>,
+    /// Their keys, task by task.
+    listeners: Vec<u64>,
 }
 
 impl Watch {
@@ -153,7 +155,7 @@ impl Watch {
         let listen = |(number, task): (usize, &TaskRef)| {
             if at_once && task.is_finished() {
                 several.ended(number, task);
-                return CallbackId::default();
+                return 0;
             }
             task.listen(Box::new(Ended(several.clone(), number)))
         };
@@ -221,7 +223,7 @@ impl Drop for Watch {
             return;
         }
         for (task, listener) in several.tasks.iter().zip(&self.listeners) {
-            task.remove_done_callback(*listener);
+            task.forget(*listener);
         }
     }
 }

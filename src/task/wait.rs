@@ -7,8 +7,8 @@
 use std::task::{Context, Poll, Waker};
 
 use crate::error::{Error, Result};
+use crate::probe;
 use crate::task::current;
-use crate::task::hooks;
 use crate::task::notes::Note;
 use crate::task::raw::TaskRef;
 
@@ -97,7 +97,7 @@ impl Wait {
         let elsewhere =
             waker.filter(|waker| !current::with(|current| current.is_own(waker)).unwrap_or(false));
         if let Some(waker) = elsewhere {
-            hooks::wake(waker);
+            probe::wake(waker);
         }
     }
 }
