@@ -5,12 +5,21 @@
 //! cargo run --release --example soak -- --seconds 1440
 //! ~~~
 //! Each round opens connections, sends requests under timeouts, spawns, cancels, locks, queues and
-//! uses threads for closures. Speed is rounds per second of this process's own processor time, so
-//! what else the machine does matters little. The first fifth is for warming up. Of the rest, the
-//! last quarter is compared with the first: 5 % slower, or 5 % more memory, is a failure.
+//! uses threads for closures. All time is this process's own processor time, on all cores. What
+//! else the machine does makes that time worth less, too, so a yardstick is laid beside it now and
+//! then: bytes that one thread sends to itself, without filch. Speed is rounds for each yard.
+//! Memory is what is resident, and what the program holds of it, byte by byte: the rest is the
+//! allocator's, which has one arena here, or chance would say how many of them grow, and when.
+//!
+//! The first fifth is for warming up. Of the rest, the last quarter is compared with the first: 5 %
+//! slower, or 5 % more memory, is a failure.
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use filch::net::{TcpListener, TcpStream};
@@ -19,28 +28,72 @@ use filch::time::Instant;
 use filch::{Error, Result, TaskGroup, sleep, spawn, task_group, timeout, to_thread};
 use rustix::time::{ClockId, clock_gettime};
 
-const USAGE: &str = "usage: soak [--seconds N], from 20 on";
+const USAGE: &str = "usage: soak [--seconds N]: of processor time, from 20 on";
 /// Clients of one round, and requests of each.
 const CLIENTS: usize = 20;
 const REQUESTS: usize = 10;
-/// By so much the end may be worse than the start.
-const TOLERANCE: f64 = 0.05;
-const LIMIT: Duration = Duration::from_secs(10);
+/// Samples of one run.
+const INTERVALS: usize = 100;
+/// By so many per cent the end may be worse than the start.
+const TOLERANCE: f64 = 5.0;
+/// Nobody is so late, not even on a machine that stands still for a while.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// Bytes that the program has asked for and not given back.
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// The system's allocator, and a count of what is out.
+struct Counted;
+
+#[global_allocator]
+static ALLOCATOR: Counted = Counted;
+
+// SAFETY: the system's allocator does the work, under the same conditions.
+unsafe impl GlobalAlloc for Counted {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HELD.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps its promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps its promise.
+        unsafe { System.dealloc(place, layout) }
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        HELD.fetch_add(size, Ordering::Relaxed);
+        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps its promise.
+        unsafe { System.realloc(place, layout, size) }
+    }
+}
 
 fn main() -> ExitCode {
     let Some(seconds) = seconds(std::env::args().skip(1)) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
+    share_arena();
     let ended = filch::Runtime::new()
         .map_err(Error::from)
-        .and_then(|runtime| runtime.block_on(soak(Duration::from_secs(seconds))));
+        .and_then(|runtime| runtime.block_on(soak(seconds)));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("soak: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Has all threads take their memory from one place.
+fn share_arena() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: plain numbers, before there is a second thread.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 
@@ -53,25 +106,32 @@ fn seconds(mut arguments: impl Iterator<Item = String>) -> Option<u64> {
 /// What was measured in one interval.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
-    /// Rounds per second of processor time.
-    speed: f64,
+    /// Rounds per second.
+    rounds: f64,
+    /// Yards per second, at the same time.
+    yards: f64,
     /// Resident, in KiB.
-    memory: f64,
+    resident: f64,
+    /// Held by the program, in KiB.
+    held: f64,
 }
 
 /// Works for so long, in a hundred intervals, and judges.
-async fn soak(length: Duration) -> Result<()> {
+async fn soak(seconds: u64) -> Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
-    let server = spawn(serve(listener));
-    let start = Instant::now();
-    let mut samples = Vec::with_capacity(100);
-    for interval in 1..=100 {
-        let sample = work(address, start + length * interval / 100).await?;
-        samples.push(sample);
-        if interval % 5 == 0 {
-            let Sample { speed, memory } = sample;
-            println!("{:>6.1?}: {speed:.1} rounds/s, {memory} KiB", start.elapsed());
+    let (server, mut yard) = (spawn(serve(listener)), Yard::new()?);
+    let (start, begun) = (time(PROCESS), Instant::now());
+    let mut samples = Vec::with_capacity(INTERVALS);
+    for interval in 1..=INTERVALS {
+        let part = interval as f64 / INTERVALS as f64;
+        samples.push(work(address, &mut yard, start + seconds as f64 * part).await?);
+        if interval % (INTERVALS / 20) == 0 {
+            let sample = samples[interval - 1];
+            let Sample { rounds, resident, held, .. } = sample;
+            let (used, passed) = (time(PROCESS) - start, begun.elapsed().as_secs_f64());
+            print!("{used:>6.1} s of processors in {passed:>6.1}: {rounds:.1} rounds/s, ");
+            println!("{:.2} a yard; {resident} KiB, of them held {held:.1}", sample.speed());
         }
     }
     server.cancel();
@@ -84,26 +144,66 @@ async fn soak(length: Duration) -> Result<()> {
     }
 }
 
-/// Rounds until then.
-async fn work(address: std::net::SocketAddr, until: Instant) -> Result<Sample> {
-    let (began, mut rounds) = (processor_time(), 0);
-    while rounds == 0 || Instant::now() < until {
-        round(address).await?;
-        rounds += 1;
+/// Rounds until then, and a yard beside every few.
+async fn work(address: SocketAddr, yard: &mut Yard, until: f64) -> Result<Sample> {
+    let (began, mut rounds, mut yards, mut measuring) = (time(PROCESS), 0, 0, 0.0);
+    while rounds == 0 || time(PROCESS) < until {
+        for _ in 0..10 {
+            round(address).await?;
+            rounds += 1;
+        }
+        let began = time(THREAD);
+        yard.lay()?;
+        yards += 1;
+        measuring += time(THREAD) - began;
     }
-    let speed = f64::from(rounds) / (processor_time() - began);
-    Ok(Sample { speed, memory: resident()? })
+    let working = time(PROCESS) - began - measuring;
+    let (rounds, yards) = (f64::from(rounds) / working, f64::from(yards) / measuring);
+    let held = HELD.load(Ordering::Relaxed) as f64 / 1024.0;
+    Ok(Sample { rounds, yards, resident: resident()?, held })
+}
+
+impl Sample {
+    /// Rounds for a yard.
+    fn speed(&self) -> f64 {
+        self.rounds / self.yards
+    }
+}
+
+/// A connection of a thread with itself.
+struct Yard([std::net::TcpStream; 2]);
+
+impl Yard {
+    fn new() -> std::io::Result<Self> {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+        let ours = std::net::TcpStream::connect(listener.local_addr()?)?;
+        Ok(Yard([ours, listener.accept()?.0]))
+    }
+
+    fn lay(&mut self) -> std::io::Result<()> {
+        let [ours, theirs] = &mut self.0;
+        let mut message = [1; 256];
+        for _ in 0..100 {
+            ours.write_all(&message)?;
+            theirs.read_exact(&mut message)?;
+            theirs.write_all(&message)?;
+            ours.read_exact(&mut message)?;
+        }
+        Ok(())
+    }
 }
 
 fn judge(samples: &[Sample]) -> Result<()> {
     let warm = &samples[samples.len() / 5..];
     let quarter = warm.len() / 4;
     let (first, last) = (&warm[..quarter], &warm[warm.len() - quarter..]);
-    let change = |of: fn(&Sample) -> f64| median(last, of) / median(first, of) - 1.0;
-    let (speed, memory) = (change(|sample| sample.speed), change(|sample| sample.memory));
-    let text = format!("speed {:+.1} %, memory {:+.1} %", speed * 100.0, memory * 100.0);
-    println!("the end against the start: {text}");
-    if speed < -TOLERANCE || memory > TOLERANCE { Err(Error::msg(text)) } else { Ok(()) }
+    let percent = |of: fn(&Sample) -> f64| (median(last, of) / median(first, of) - 1.0) * 100.0;
+    let [alone, speed] = [percent(|sample| sample.rounds), percent(Sample::speed)];
+    let [resident, held] = [percent(|sample| sample.resident), percent(|sample| sample.held)];
+    let text = format!("speed {speed:+.1} %, memory {resident:+.1} %, of it held {held:+.1} %");
+    println!("the end against the start: {text}; rounds/s without a yardstick {alone:+.1} %");
+    let is_worse = speed < -TOLERANCE || resident > TOLERANCE || held > TOLERANCE;
+    if is_worse { Err(Error::msg(text)) } else { Ok(()) }
 }
 
 fn median(samples: &[Sample], of: fn(&Sample) -> f64) -> f64 {
@@ -112,9 +212,12 @@ fn median(samples: &[Sample], of: fn(&Sample) -> f64) -> f64 {
     values[values.len() / 2]
 }
 
-/// Of this process, in seconds.
-fn processor_time() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
+const PROCESS: ClockId = ClockId::ProcessCPUTime;
+const THREAD: ClockId = ClockId::ThreadCPUTime;
+
+/// Processor time, in seconds.
+fn time(of: ClockId) -> f64 {
+    let time = clock_gettime(of);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
@@ -127,13 +230,18 @@ fn resident() -> Result<f64> {
 
 // ---- the work --------------------------------------------------------------------------------
 
+/// Connections that the server has not ended yet.
+static SERVED: AtomicUsize = AtomicUsize::new(0);
+
 async fn serve(listener: TcpListener) -> Result<()> {
     task_group(async |group: TaskGroup| {
         loop {
             let (stream, _) = listener.accept().await?;
+            SERVED.fetch_add(1, Ordering::Relaxed);
             group.spawn(async move {
-                // A client that is cancelled breaks off: that is no failure of the server's.
+                // A client breaks off when it has all its answers: that is no failure.
                 let _ = echo(stream).await;
+                SERVED.fetch_sub(1, Ordering::Release);
             });
         }
         #[allow(unreachable_code)]
@@ -154,7 +262,7 @@ async fn echo(stream: TcpStream) -> std::io::Result<()> {
 }
 
 /// One unit of work: some of everything.
-async fn round(address: std::net::SocketAddr) -> Result<()> {
+async fn round(address: SocketAddr) -> Result<()> {
     let queue = Arc::new(Queue::bounded(8));
     let sum = Arc::new(Lock::new(0));
     let impatient = spawn(sleep(LIMIT));
@@ -173,6 +281,11 @@ async fn round(address: std::net::SocketAddr) -> Result<()> {
     })
     .await?;
     consumer.await?;
+    // The next round begins where this one did, however busy the machine is: or chance would say
+    // how many connections there are at most.
+    while SERVED.load(Ordering::Acquire) > 0 {
+        sleep(Duration::from_micros(100)).await;
+    }
     to_thread(|| std::hint::black_box(vec![0_u8; 4096]).len()).await?;
     impatient.cancel();
     let cancelled = impatient.await.is_err_and(|error| error.is_cancelled());
@@ -183,11 +296,7 @@ async fn round(address: std::net::SocketAddr) -> Result<()> {
     Ok(())
 }
 
-async fn client(
-    address: std::net::SocketAddr,
-    number: usize,
-    queue: Arc<Queue<usize>>,
-) -> Result<()> {
+async fn client(address: SocketAddr, number: usize, queue: Arc<Queue<usize>>) -> Result<()> {
     let stream = timeout(LIMIT, async { Ok(TcpStream::connect(address).await?) }).await?;
     // No port is kept busy by a connection that is over.
     stream.set_linger(Some(Duration::ZERO))?;

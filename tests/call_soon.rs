@@ -334,6 +334,36 @@ fn ended_simulation_drops_callbacks() {
 }
 
 #[test]
+fn ended_runtime_drops_what_stood_in_the_queue_and_cancels_its_handles() {
+    // LOOP-17: nobody comes to call them, since the first does not end
+    let (log, (release, wait)) = (Log::new(), mpsc::channel::<()>());
+    let runtime = Runtime::builder().workers(2).grace(ms(10)).build().unwrap();
+    let handle = runtime.handle();
+    let (tell, told) = mpsc::channel();
+    let (guard, timed_guard, seen) = (log.on_drop("soon"), log.on_drop("later"), log.clone());
+    let (added, adds) = mpsc::channel::<()>();
+    let first = handle.call_soon(move || {
+        tell.send(()).unwrap();
+        let _ = adds.recv();
+        here().call_soon(move || drop(guard));
+        tell.send(()).unwrap();
+        let _ = wait.recv();
+        seen.add("released");
+    });
+    let second = handle.call_soon(|| panic!("called though the runtime has ended"));
+    told.recv().unwrap();
+    let third = handle.call_later(ms(0), move || drop(timed_guard));
+    added.send(()).unwrap();
+    told.recv().unwrap();
+    drop(runtime);
+    assert!(second.is_cancelled() && third.is_cancelled() && !first.is_cancelled());
+    let mut lines = log.lines();
+    lines.sort();
+    assert_eq!(lines, ["later", "soon"], "what they held is dropped with the runtime");
+    drop(release);
+}
+
+#[test]
 fn every_callback_is_called_once_or_dropped_whenever_the_runtime_ends() {
     // LOOP-17, LOOP-24: other threads register on while it ends
     struct Fate(mpsc::Sender<&'static str>, &'static str);

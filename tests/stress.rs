@@ -7,8 +7,9 @@
 //! what was sent, and afterwards there are as many descriptors and threads as before.
 //!
 //! The seed is printed; `FILCH_STRESS_SEED=n` repeats its choices (not their timing), and
-//! `FILCH_STRESS_SCALE=n` makes the test `n` times as long. `FILCH_STRESS_SPARE=n` is for tools
-//! that open descriptors in this process: so many more do not count.
+//! `FILCH_STRESS_SCALE=n` makes the test `n` times as long, `FILCH_STRESS_STEPS=n` each runtime's
+//! part. `FILCH_SPARE_DESCRIPTORS=n` is for tools that open descriptors in this process: so many
+//! more do not count.
 
 #[path = "stress/life.rs"]
 mod life;
@@ -29,8 +30,6 @@ use life::beget;
 use world::{Kind, PROGRESS, World, lock};
 
 const WORKERS: usize = 8;
-/// Deeds per runtime.
-const STEPS: i64 = 20_000;
 /// Plain threads per runtime.
 const OUTSIDERS: usize = 2;
 /// So long may nothing happen at all before it counts as a hang.
@@ -41,6 +40,11 @@ static STAGE: Mutex<(String, Vec<Weak<World>>)> = Mutex::new((String::new(), Vec
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect("a number"))
+}
+
+/// Deeds per runtime.
+fn steps() -> i64 {
+    setting("FILCH_STRESS_STEPS").map_or(20_000, |steps| steps as i64)
 }
 
 fn stage(what: impl Into<String>) {
@@ -121,7 +125,7 @@ fn run(runtime: Runtime, world: &Arc<World>, mut rng: Rng, end: End, others: &Ba
 
 /// Spawns as long as there are steps; until half of them are gone, if it is to end suddenly.
 async fn keep_busy(world: &Arc<World>, rng: &mut Rng, end: End) {
-    let sudden = if end == End::Sudden { rng.i64(0..STEPS) } else { 0 };
+    let sudden = if end == End::Sudden { rng.i64(0..steps()) } else { 0 };
     while world.steps_left() > sudden {
         for _ in 0..8 {
             let kind = [Kind::Wild, Kind::Wild, Kind::Solo, Kind::Meek][rng.usize(..4)];
@@ -187,7 +191,7 @@ fn resources() -> [usize; 2] {
 /// Waits until there are as many descriptors and threads as there were: a thread that was joined
 /// may still be listed for a moment.
 fn settle(before: [usize; 2]) {
-    let spare = setting("FILCH_STRESS_SPARE").unwrap_or(0) as usize;
+    let spare = setting("FILCH_SPARE_DESCRIPTORS").unwrap_or(0) as usize;
     let is_as_before = |[descriptors, threads]: [usize; 2]| {
         (before[0]..=before[0] + spare).contains(&descriptors) && threads == before[1]
     };
@@ -204,7 +208,7 @@ fn round(rng: &mut Rng, ends: &[End]) {
         .iter()
         .map(|_| {
             let runtime = build();
-            let world = World::new(runtime.handle(), STEPS, rng.bool());
+            let world = World::new(runtime.handle(), steps(), rng.bool());
             (runtime, world)
         })
         .collect();

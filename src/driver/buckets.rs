@@ -81,6 +81,9 @@ impl Buckets {
         let digit = (tick >> (level * DIGIT)) as usize % WIDTH;
         let bucket = level as usize * WIDTH + digit;
         self.occupied[level as usize] |= 1 << digit;
+        if self.links[bucket].capacity() == 0 {
+            self.move_in(level, bucket);
+        }
         self.links[bucket].push(link);
         // SAFETY: this slot is locked, the rest is the caller's promise.
         unsafe {
@@ -88,6 +91,18 @@ impl Buckets {
             link.enter(place, self.links[bucket].len() - 1);
         };
         self.start(level, digit)
+    }
+
+    /// A bucket's room goes on to the next one in use, or with time each would keep its own. The
+    /// finest have spans so short that this would be no gain.
+    #[cold]
+    fn move_in(&mut self, level: u32, bucket: usize) {
+        let first = level as usize * WIDTH;
+        let has_room = |links: &Vec<Link>| links.is_empty() && links.capacity() > 0;
+        let idle = self.links[first..first + WIDTH].iter().position(has_room);
+        if let (true, Some(idle)) = (level > 0, idle) {
+            self.links.swap(bucket, first + idle);
+        }
     }
 
     /// Takes out the timer at `index` of `bucket`; its state is for the caller to change.
@@ -108,6 +123,12 @@ impl Buckets {
         let taken = self.links[bucket].pop();
         self.taken(bucket);
         taken
+    }
+
+    /// For so many timers there is room that was taken and not given back.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.links.iter().map(Vec::capacity).sum()
     }
 
     #[inline]

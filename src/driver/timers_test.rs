@@ -75,6 +75,27 @@ fn far_timer_is_looked_at_once_per_level() {
 }
 
 #[test]
+fn timeouts_that_never_pass_take_no_more_room_with_time() {
+    const PATIENCE: u64 = 10_000 * MILLISECOND;
+    let all = Timers::new(1);
+    let nodes = timers(12);
+    let live_through = |span: std::ops::Range<u64>| {
+        for now in span.step_by(100).map(|since| since * MILLISECOND) {
+            fire(&all, now);
+            for node in &nodes {
+                all.arm(0, node.as_ref(), at(now + PATIENCE), Waker::noop().clone());
+            }
+            nodes.iter().for_each(|node| all.disarm(node.as_ref()));
+        }
+        all.slots[0].inside.lock().room()
+    };
+    // Of each level that these reach, a bucket has been used.
+    let early = live_through(0..300_000);
+    assert!(early >= nodes.len());
+    assert_eq!(live_through(300_000..3_000_000), early, "room for timers, after a while");
+}
+
+#[test]
 fn exact_fires_equal_deadlines_in_the_order_of_arming() {
     let all = Timers::exact();
     let nodes = timers(100);
@@ -193,14 +214,23 @@ fn panicking_sink_does_not_silence_the_others() {
     nodes.iter().for_each(|node| {
         all.arm(0, node.as_ref(), at(1), Waker::noop().clone());
     });
-    let mut calls = 0;
+    /// Counts its drop, and panics there.
+    struct Payload(Arc<Count>);
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            self.0.0.fetch_add(1, Ordering::Relaxed);
+            std::panic::resume_unwind(Box::new("again"));
+        }
+    }
+    let (mut calls, dropped) = (0, Arc::new(Count::default()));
     all.fire(at(1), &mut |_| {
         calls += 1;
-        if calls == 1 {
-            std::panic::resume_unwind(Box::new(()));
+        if calls < 3 {
+            std::panic::resume_unwind(Box::new(Payload(dropped.clone())));
         }
     });
     assert_eq!(calls, 3);
+    assert_eq!(dropped.0.load(Ordering::Relaxed), 2, "what the panics carried is dropped");
 }
 
 /// A random number of random magnitude.

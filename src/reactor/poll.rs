@@ -30,6 +30,8 @@ pub(crate) struct Reactor {
     /// Where the next socket of a thread that owns no instance begins.
     turn: AtomicUsize,
     closed: AtomicBool,
+    /// Who has made it: a fork has a copy, but the pollers are the parent's.
+    process: u32,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,7 @@ impl Reactor {
             sources: Sources::new(),
             turn: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            process: std::process::id(),
         })
     }
 
@@ -71,6 +74,12 @@ impl Reactor {
 
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// Is this a copy in a forked process? Then its locks may be held by threads that are not here,
+    /// and what is done to its pollers is done to the parent's.
+    pub(crate) fn is_copy(&self) -> bool {
+        self.process != std::process::id()
     }
 
     pub(super) fn sources(&self) -> &Sources {

@@ -7,7 +7,8 @@
 //!
 //! A callback that waits for its moment stands in a list, which keeps its timer alive; the timer's
 //! waker only knows where to look. When the runtime ends, what stands in the queue is called, and
-//! what waits for its moment is dropped (LOOP-17).
+//! what waits for its moment is dropped (LOOP-17); so is what nobody came to call, and its handle
+//! says so.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -113,10 +114,7 @@ impl Calls {
         place: &'static Location<'static>,
     ) -> Arc<Call> {
         let call = Call::new(&self.settings, work, place);
-        let there = call.clone();
-        if !self.post(Box::new(move || there.run())) {
-            call.cancel();
-        }
+        self.post(Turn(call.clone()).job());
         call
     }
 
@@ -229,8 +227,10 @@ impl Calls {
 
     /// Calls what stands in the queue, but not what is added meanwhile.
     fn drain(self: &Arc<Self>) {
-        let batch = std::mem::take(&mut self.state.lock().ready);
-        for job in batch {
+        let turn = self.state.lock().ready.len();
+        for _ in 0..turn {
+            // One by one: what is left when the runtime ends is the end's.
+            let Some(job) = self.state.lock().ready.pop_front() else { break };
             job();
         }
         let mut state = self.state.lock();
@@ -250,7 +250,7 @@ impl Calls {
             // Time has passed, and this wake stands in the queue as the callback would.
             Way::Sim(world) if !world.is_late() => call.run(),
             _ => {
-                self.post(Box::new(move || call.run()));
+                self.post(Turn(call).job());
             }
         }
     }
@@ -289,6 +289,21 @@ impl Calls {
             timed.call.cancel();
         }
         drop(ready);
+    }
+}
+
+/// The turn of a callback. If it never comes, the callback is taken back (LOOP-17).
+struct Turn(Arc<Call>);
+
+impl Turn {
+    fn job(self) -> Job {
+        Box::new(move || self.0.run())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }
 

@@ -21,6 +21,20 @@ use crate::task::{current, jobs, vars};
 /// Dropping it ends it: what is left is cancelled, cleans up and is awaited; what still refuses
 /// after the grace period is named in the log and dropped. Several may live in one process.
 ///
+/// # Forks
+/// A process that forks leaves its threads behind: the child has a copy of this, but nobody to run
+/// it. What promises the following is a fork by a thread outside of any task:
+/// - The child may begin another program, or just end; the parent takes no notice of it.
+/// - It may drop the runtime, its tasks' handles and its sockets. Nothing waits for a thread that
+///   is not there, and nothing is taken from the parent: no task of it is cancelled, no socket is
+///   closed. What the tasks hold is not dropped in the child.
+/// - It may begin a runtime of its own.
+///
+/// All else that it does to its parent's runtime is an error: [`block_on`](Runtime::block_on)
+/// panics; a task that is spawned there never runs, and who waits for one waits for ever. A fork
+/// from inside a task must begin another program or end: returning from there would go on with
+/// the worker's work, a second time.
+///
 /// # Examples
 ///
 /// ```
@@ -128,12 +142,14 @@ impl Runtime {
     /// [listens](Builder::ctrl_c) and Ctrl-C has ended it.
     ///
     /// # Panics
-    /// Inside a task: await the future there, or spawn it.
+    /// Inside a task: await the future there, or spawn it. In a forked process, where this
+    /// [cannot run](Runtime#forks).
     #[track_caller]
     pub fn block_on<F, T>(&self, main: F) -> Result<T>
     where
         F: Future<Output: Outcome<Value = T>>,
     {
+        self.refuse_in_fork();
         let vars = self.vars.lock().clone();
         let (result, vars) = self.block(main, vars, Location::caller());
         let former = std::mem::replace(&mut *self.vars.lock(), vars);
@@ -147,7 +163,7 @@ impl Runtime {
     /// As of [`block_on`](Runtime::block_on).
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task; in a forked process.
     ///
     /// # Examples
     ///
@@ -168,6 +184,7 @@ impl Runtime {
     where
         F: Future<Output: Outcome<Value = T>>,
     {
+        self.refuse_in_fork();
         self.block(main, Vars::shared(context.clone()), Location::caller()).0
     }
 
@@ -205,6 +222,15 @@ impl Runtime {
         (result, known.header().vars(Vars::clone))
     }
 
+    /// Before any lock of it is taken: in a fork, whoever held one will not come back.
+    #[track_caller]
+    fn refuse_in_fork(&self) {
+        assert!(
+            !self.engine().reactor().is_copy(),
+            "after a fork this runtime has no threads: begin another one in the child"
+        );
+    }
+
     fn engine(&self) -> &Arc<Engine> {
         match &*self.handle.0 {
             Which::Threads(engine) => engine,
@@ -216,6 +242,9 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         let (engine, grace) = (self.engine().clone(), self.grace);
+        if engine.reactor().is_copy() {
+            return;
+        }
         if !current::is_polling() && !jobs::is_running() {
             return engine.shut_down(grace);
         }
