@@ -40,6 +40,7 @@ mod group;
 mod idle;
 mod join;
 mod latest;
+mod lender;
 mod life;
 mod memory;
 mod oneshot;

@@ -6,13 +6,13 @@
 use std::pin::Pin;
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize as StdAtomicUsize, Ordering as StdOrdering};
-use std::task::{Wake, Waker};
+use std::task::{RawWaker, RawWakerVTable, Wake, Waker};
 use std::time::Duration;
 
 use super::common::explore_all;
 use crate::driver::clock::Instant;
-use crate::driver::timers::{Timer, Timers};
-use crate::sys::{Arc, thread};
+use crate::driver::timers::{Bell, Timer, Timers};
+use crate::sys::{Arc, UnsafeCell, thread};
 
 /// Counts its wakes; nothing in a model depends on when.
 #[derive(Default)]
@@ -61,28 +61,31 @@ fn milliseconds(count: u64) -> Instant {
 }
 
 /// A timer is disarmed while it fires, and armed again in another structure. Breaks if
-/// `Link::leave` takes the waker after the store.
+/// `Link::fired` takes the waker after the store.
 #[test]
 fn disarmed_timer_fires_or_not_and_is_free() {
     explore_all(|| {
         let count = StdArc::new(Count::default());
         let world = World::armed(Timers::new(0), milliseconds(1), &count);
-        let theirs = thread::spawn({
-            let world = world.clone();
-            move || world.fire(milliseconds(1))
+        let owner = thread::spawn({
+            let (world, count) = (world.clone(), count.clone());
+            move || {
+                world.disarm();
+                let fired = world.timer.fired();
+                world.arm(milliseconds(90), &count);
+                fired
+            }
         });
-        world.disarm();
-        let fired = world.timer.fired();
-        world.arm(milliseconds(90), &count);
-        theirs.join().unwrap();
+        world.fire(milliseconds(1));
+        let fired = owner.join().unwrap();
         assert_eq!(count.get(), usize::from(fired));
         world.disarm();
         assert_eq!(StdArc::strong_count(&count), 1);
     });
 }
 
-/// A future is polled with another waker while its timer fires. Breaks if `Timers::with_node` lets
-/// go of the lock before it looks.
+/// A future is polled with another waker while its timer fires. Breaks if `Timers::exchange`
+/// lets go of the lock before it looks.
 #[test]
 fn fired_or_the_new_waker_is_woken() {
     explore_all(|| {
@@ -100,8 +103,8 @@ fn fired_or_the_new_waker_is_woken() {
     });
 }
 
-/// A timer is disarmed while it moves from its bucket to the heap. Breaks if `Timers::find` does
-/// not look at the place again under the lock.
+/// A timer is disarmed while it moves from its bucket to the heap. Breaks if
+/// `Timers::leave_bucket` does not look at the place again under the lock.
 #[test]
 fn moving_timer_is_disarmed() {
     explore_all(|| {
@@ -197,5 +200,51 @@ fn fired_timer_is_armed_again() {
         assert!(world.timer.is_armed());
         world.disarm();
         assert_eq!(StdArc::strong_count(&count), 1);
+    });
+}
+
+/// What a waker stands for, and whose owner may free it.
+struct Target(UnsafeCell<u32>);
+
+// SAFETY: the model sees who is in the cell.
+unsafe impl Send for Target {}
+// SAFETY: as above.
+unsafe impl Sync for Target {}
+
+/// The functions of a lent waker of a `Target`; a counted one wakes nobody.
+static LENT: RawWakerVTable = RawWakerVTable::new(
+    |data| {
+        // SAFETY: a target, which the model keeps until its end.
+        unsafe { &*data.cast::<Target>() }.0.with(|_| ());
+        let counted = Waker::noop();
+        RawWaker::new(counted.data(), counted.vtable())
+    },
+    |_| panic!("what is not counted is woken"),
+    |_| panic!("what is not counted is woken"),
+    |_| panic!("what is not counted is dropped"),
+);
+
+/// A timer whose waker is lent fires while its owner disarms it, and frees what the waker stands
+/// for. Breaks if `Link::fired` makes a counted waker after the store.
+#[test]
+fn lent_waker_is_not_needed_afterwards() {
+    loom::model(|| {
+        let target = Arc::new(Target(UnsafeCell::new(0)));
+        let world = Arc::new(World { timers: Timers::exact(), timer: Box::pin(Timer::new()) });
+        let data = std::ptr::from_ref(&*target).cast();
+        // SAFETY: as the house's wakers are: clones may outlive the first one.
+        let waker = std::mem::ManuallyDrop::new(unsafe { Waker::new(data, &LENT) });
+        // SAFETY: `target` is there until the timer has been disarmed.
+        let bell = unsafe { Bell::lent(&waker) };
+        world.timers.arm(0, world.timer.as_ref(), milliseconds(1), bell);
+        let owner = thread::spawn({
+            let (world, target) = (world.clone(), target.clone());
+            move || {
+                world.disarm();
+                target.0.with_mut(|_| ());
+            }
+        });
+        world.fire(milliseconds(1));
+        owner.join().unwrap();
     });
 }

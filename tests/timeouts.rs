@@ -421,3 +421,35 @@ fn new_request_in_a_timeout_of_a_clean_up_stays_a_cancellation() {
         Ok(())
     });
 }
+
+/// What counts on the task's own memory must not do so elsewhere: futures in boxes are polled by a
+/// task that ends before them.
+#[test]
+fn what_waits_outlives_the_task_that_began_it() {
+    simulate(async {
+        let start = Instant::now();
+        let begun = spawn(async {
+            let pause = Box::pin(sleep(seconds(5)));
+            let limited = Box::pin(timeout(seconds(3), sleeps(seconds(9))));
+            let caught = Box::pin(catch_cancelled(sleeps(seconds(2))));
+            let mut begun = (pause, limited, caught);
+            std::future::poll_fn(|context| {
+                assert!(begun.0.as_mut().poll(context).is_pending());
+                assert!(begun.1.as_mut().poll(context).is_pending());
+                assert!(begun.2.as_mut().poll(context).is_pending());
+                std::task::Poll::Ready(())
+            })
+            .await;
+            Ok(begun)
+        });
+        let (pause, limited, caught) = begun.await?;
+        sleep(seconds(1)).await;
+        caught.await.unwrap()?;
+        assert_eq!(start.elapsed(), seconds(2));
+        assert!(limited.await.unwrap_err().is_timeout());
+        assert_eq!(start.elapsed(), seconds(3));
+        pause.await;
+        assert_eq!(start.elapsed(), seconds(5));
+        Ok(())
+    });
+}

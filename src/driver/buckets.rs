@@ -13,7 +13,7 @@
 //! its digit is larger (equal only while its bucket is being emptied). So `elapsed` never
 //! passes the start of a bucket that is not empty.
 
-use crate::driver::heap::trim;
+use crate::driver::links::Links;
 use crate::driver::timer::{Link, Place};
 
 /// Nanoseconds per tick, as a power of two.
@@ -35,7 +35,9 @@ pub(super) struct Buckets {
     elapsed: u64,
     /// Per level, a bit for each bucket that is not empty.
     occupied: [u64; LEVELS],
-    links: Box<[Vec<Link>]>,
+    links: Box<[Links]>,
+    /// Some bucket has memory to give back.
+    spare: bool,
 }
 
 /// A bucket that is not empty, and when it must be looked at, in nanoseconds.
@@ -47,8 +49,8 @@ pub(super) struct Inspection {
 
 impl Buckets {
     pub(super) fn new(slot: usize) -> Self {
-        let links = (0..COUNT).map(|_| Vec::new()).collect();
-        Buckets { slot, elapsed: 0, occupied: [0; LEVELS], links }
+        let links = (0..COUNT).map(|_| Links::new()).collect();
+        Buckets { slot, elapsed: 0, occupied: [0; LEVELS], links, spare: false }
     }
 
     /// Moves `elapsed` on; no bucket in use may start at or before `now`.
@@ -81,15 +83,12 @@ impl Buckets {
         let digit = (tick >> (level * DIGIT)) as usize % WIDTH;
         let bucket = level as usize * WIDTH + digit;
         self.occupied[level as usize] |= 1 << digit;
-        if self.links[bucket].capacity() == 0 {
+        if self.links[bucket].room() == 0 {
             self.move_in(level, bucket);
         }
-        self.links[bucket].push(link);
+        let index = self.links[bucket].insert(link);
         // SAFETY: this slot is locked, the rest is the caller's promise.
-        unsafe {
-            let place = Place::Bucket { slot: self.slot, bucket };
-            link.enter(place, self.links[bucket].len() - 1);
-        };
+        unsafe { link.enter(Place::Bucket { slot: self.slot, bucket }, index) };
         self.start(level, digit)
     }
 
@@ -98,7 +97,7 @@ impl Buckets {
     #[cold]
     fn move_in(&mut self, level: u32, bucket: usize) {
         let first = level as usize * WIDTH;
-        let has_room = |links: &Vec<Link>| links.is_empty() && links.capacity() > 0;
+        let has_room = |links: &Links| links.is_empty() && links.room() > 0;
         let idle = self.links[first..first + WIDTH].iter().position(has_room);
         if let (true, Some(idle)) = (level > 0, idle) {
             self.links.swap(bucket, first + idle);
@@ -108,36 +107,39 @@ impl Buckets {
     /// Takes out the timer at `index` of `bucket`; its state is for the caller to change.
     #[inline]
     pub(super) fn remove(&mut self, bucket: usize, index: usize) -> Link {
-        let links = &mut self.links[bucket];
-        let removed = links.swap_remove(index);
-        if let Some(moved) = links.get(index) {
-            // SAFETY: `&mut self` comes from the slot's lock, and the timer is in this slot.
-            unsafe { moved.node(|node| node.index = index as u32) };
-        }
+        let removed = self.links[bucket].remove(index);
         self.taken(bucket);
         removed
     }
 
     /// Takes any timer out of `bucket`; its state is for the caller to change.
     pub(super) fn take(&mut self, bucket: usize) -> Option<Link> {
-        let taken = self.links[bucket].pop();
+        let taken = self.links[bucket].take();
         self.taken(bucket);
         taken
     }
 
     /// For so many timers there is room that was taken and not given back.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn room(&self) -> usize {
-        self.links.iter().map(Vec::capacity).sum()
+        self.links.iter().map(Links::room).sum()
     }
 
     #[inline]
     fn taken(&mut self, bucket: usize) {
-        let links = &mut self.links[bucket];
+        let links = &self.links[bucket];
         if links.is_empty() {
+            self.spare |= links.has_spare();
             self.occupied[bucket / WIDTH] &= !(1 << (bucket % WIDTH));
         }
-        trim(links);
+    }
+
+    /// Gives back what many timers left behind; at every inspection.
+    #[inline]
+    pub(super) fn give_back(&mut self) {
+        if std::mem::take(&mut self.spare) {
+            self.links.iter_mut().for_each(Links::give_back);
+        }
     }
 
     /// The bucket to be looked at first.

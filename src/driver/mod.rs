@@ -7,6 +7,7 @@
 mod buckets;
 pub(crate) mod clock;
 mod heap;
+mod links;
 mod timer;
 pub(crate) mod timers;
 

@@ -17,9 +17,18 @@
 //! | HEAP    | arm, inspection      | whoever locks the heap                            |
 //! | BUCKET  | arm, inspection      | whoever locks the slot; the upper bits say which  |
 //!
+//! Whoever the node belongs to by this table may read it; only who owns the timer writes it, while
+//! it arms or exchanges the waker, so the owner may look at it at any time. The index belongs to
+//! who holds the lock.
+//!
+//! A waker is counted, or **lent**: then the state has a bit more, the one who lent it keeps it
+//! alive until the timer is disarmed or has fired, and whoever fires makes a counted one of it
+//! before he lets go.
+//!
 //! Model: `loom-tests/timers.rs`.
 
 use std::marker::PhantomPinned;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 use std::task::Waker;
 
@@ -31,18 +40,59 @@ use crate::sys::{Ordering, UnsafeCell};
 #[derive(Debug)]
 pub(crate) struct Timer {
     state: AtomicU32,
+    /// At which index its structure has the link.
+    index: UnsafeCell<u32>,
     node: UnsafeCell<Node>,
     _pinned: PhantomPinned,
 }
 
-/// What the lock of the structure guards.
+/// What is to happen, and when. There, except for its waker, since the timer was armed.
 #[derive(Debug)]
 pub(super) struct Node {
-    /// Where in its vector the link is.
-    pub(super) index: u32,
     /// The deadline, in nanoseconds.
     pub(super) at: u64,
-    pub(super) waker: Option<Waker>,
+    /// Moved away by whoever fires or disarms, its bits stay.
+    waker: MaybeUninit<Waker>,
+}
+
+// Four words: a million of them are looked at in no order.
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Timer>() <= 16 + 2 * size_of::<usize>());
+
+/// What a timer calls when its moment comes.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    waker: ManuallyDrop<Waker>,
+    lent: bool,
+}
+
+impl From<Waker> for Bell {
+    fn from(waker: Waker) -> Self {
+        Bell { waker: ManuallyDrop::new(waker), lent: false }
+    }
+}
+
+impl Bell {
+    /// A waker that is not counted; to clone it calls nobody who arms or disarms timers.
+    ///
+    /// # Safety
+    /// What the waker stands for stays alive until the timer that gets it is disarmed, or has
+    /// fired.
+    #[inline]
+    pub(crate) unsafe fn lent(waker: &Waker) -> Self {
+        // SAFETY: a copy that is never dropped; the caller's promise keeps its target alive.
+        let waker = unsafe { Waker::new(waker.data(), waker.vtable()) };
+        Bell { waker: ManuallyDrop::new(waker), lent: true }
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        if !self.lent {
+            // SAFETY: it is dropped here only; who takes it out forgets the bell.
+            unsafe { ManuallyDrop::drop(&mut self.waker) };
+        }
+    }
 }
 
 /// Where a timer is.
@@ -64,7 +114,8 @@ impl Timer {
     pub(crate) fn new() -> Self {
         Timer {
             state: AtomicU32::new(Place::Idle.encode()),
-            node: UnsafeCell::new(Node { index: 0, at: 0, waker: None }),
+            index: UnsafeCell::new(0),
+            node: UnsafeCell::new(Node { at: 0, waker: MaybeUninit::uninit() }),
             _pinned: PhantomPinned,
         }
     }
@@ -80,6 +131,19 @@ impl Timer {
     #[inline]
     pub(crate) fn is_armed(&self) -> bool {
         !matches!(self.place(), Place::Idle | Place::Fired)
+    }
+
+    /// Whether it will wake as this waker does, if it is still to fire, and ever does.
+    ///
+    /// # Safety
+    /// Nobody arms the timer or exchanges its waker meanwhile.
+    #[inline]
+    pub(crate) unsafe fn will_wake(&self, waker: &Waker) -> bool {
+        if self.state.load(Ordering::Relaxed) & ((1 << KIND) - 1) < HEAP {
+            return true;
+        }
+        // SAFETY: it has been armed, so the bits of a waker are there, and nobody writes them.
+        self.node.with(|node| unsafe { (*node).waker.assume_init_ref() }.will_wake(waker))
     }
 
     #[inline]
@@ -130,16 +194,19 @@ impl Claim<'_> {
 
     /// Fills in the node. The structure it goes into is locked, and calls [`Link::enter`] at once.
     #[inline]
-    pub(super) fn link(self, at: u64, waker: Waker) -> Link {
+    pub(super) fn link(self, at: u64, bell: Bell) -> Link {
+        let timer = self.0;
         // The old waker is always gone: whoever fires or disarms takes it.
-        let old = self.0.node.with_mut(|node| {
+        timer.node.with_mut(|node| {
             // SAFETY: CLAIMED gives this thread the node, see the table above.
-            let node = unsafe { &mut *node };
-            node.at = at;
-            node.waker.replace(waker)
+            unsafe { (*node).at = at };
+            // SAFETY: as above.
+            unsafe { (*node).waker.write(std::ptr::read(&*bell.waker)) };
         });
-        debug_assert!(old.is_none());
-        Link::to(self.0)
+        let lent = if bell.lent { LENT } else { 0 };
+        std::mem::forget(bell);
+        timer.state.store(CLAIMED | lent, Ordering::Relaxed);
+        Link::to(timer)
     }
 }
 
@@ -156,15 +223,76 @@ impl Link {
         Link(NonNull::from(timer))
     }
 
-    /// # Safety
-    /// The lock of the structure that keeps the timer is held, and `look` does not leave it.
     #[inline]
-    pub(super) unsafe fn node<R>(self, look: impl FnOnce(&mut Node) -> R) -> R {
+    pub(super) fn into_raw(self) -> NonNull<Timer> {
+        self.0
+    }
+
+    #[inline]
+    pub(super) fn from_raw(raw: NonNull<Timer>) -> Self {
+        Link(raw)
+    }
+
+    /// Has the timer's memory be at hand soon.
+    #[inline]
+    pub(super) fn prefetch(self) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: every x86-64 can; a program cannot tell, wherever the pointer leads.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.0.as_ptr().cast_const().cast()) };
+        }
+    }
+
+    /// The deadline, in nanoseconds.
+    ///
+    /// # Safety
+    /// The lock of the structure that keeps the timer is held.
+    #[inline]
+    pub(super) unsafe fn at(self) -> u64 {
+        // SAFETY: under the lock a link can be followed, by the invariant above.
+        let timer = unsafe { self.0.as_ref() };
+        // SAFETY: the lock lets this thread read the node, see the table above.
+        timer.node.with(|node| unsafe { (*node).at })
+    }
+
+    /// Where its structure has the link.
+    ///
+    /// # Safety
+    /// The lock of the structure that keeps the timer is held.
+    #[inline]
+    pub(super) unsafe fn index(self) -> usize {
+        // SAFETY: under the lock a link can be followed, by the invariant above.
+        let timer = unsafe { self.0.as_ref() };
+        // SAFETY: the lock gives this thread the index.
+        timer.index.with(|index| unsafe { *index }) as usize
+    }
+
+    /// Exchanges the waker. `fresh` is made only if the one that is there does not wake the same;
+    /// while it is `None`, true says that it is needed. What is replaced comes back in it.
+    ///
+    /// # Safety
+    /// The caller owns the timer, and holds the lock of the structure that keeps it.
+    pub(super) unsafe fn exchange(self, waker: &Waker, fresh: &mut Option<Waker>) -> bool {
         // SAFETY: under the lock a link can be followed, by the invariant above.
         let timer = unsafe { self.0.as_ref() };
         timer.node.with_mut(|node| {
-            // SAFETY: the lock gives this thread the node, see the table above.
-            look(unsafe { &mut *node })
+            // SAFETY: the timer is armed, so its waker is there, and the owner may write it.
+            let kept = unsafe { (*node).waker.assume_init_mut() };
+            if kept.will_wake(waker) {
+                return false;
+            }
+            if let Some(counted) = fresh.take() {
+                let former = std::mem::replace(kept, counted);
+                let state = timer.state.load(Ordering::Relaxed);
+                if state & LENT == 0 {
+                    *fresh = Some(former);
+                } else {
+                    std::mem::forget(former);
+                    timer.state.store(state & !LENT, Ordering::Relaxed);
+                }
+            }
+            true
         })
     }
 
@@ -177,19 +305,28 @@ impl Link {
     pub(super) unsafe fn enter(self, place: Place, index: usize) {
         let index = u32::try_from(index).expect("more timers than can be counted");
         // SAFETY: the caller's promise.
-        unsafe { self.node(|node| node.index = index) };
-        // SAFETY: as above.
         let timer = unsafe { self.0.as_ref() };
-        timer.state.store(place.encode(), Ordering::Release);
+        // SAFETY: the locks give this thread the index.
+        timer.index.with_mut(|slot| unsafe { *slot = index });
+        let lent = timer.state.load(Ordering::Relaxed) & LENT;
+        timer.state.store(place.encode() | lent, Ordering::Release);
     }
 
     /// Notes that the timer's moment has come. The link dangles from now on.
     ///
     /// # Safety
     /// The lock of the structure the timer was in is held, and it is in none any more.
-    pub(super) unsafe fn fired(self) -> Option<Waker> {
+    pub(super) unsafe fn fired(self) -> Waker {
         // SAFETY: the caller's promise.
-        unsafe { self.leave(FIRED) }
+        let timer = unsafe { self.0.as_ref() };
+        let lent = timer.state.load(Ordering::Relaxed) & LENT != 0;
+        // SAFETY: the caller's promise.
+        let waker = ManuallyDrop::new(unsafe { self.waker() });
+        // From the store below on, the one who lent it need not keep it alive.
+        let waker = if lent { (*waker).clone() } else { ManuallyDrop::into_inner(waker) };
+        // SAFETY: the caller's promise.
+        unsafe { self.leave(FIRED) };
+        waker
     }
 
     /// Notes that nothing is to happen any more. The link dangles from now on.
@@ -199,19 +336,34 @@ impl Link {
     #[inline]
     pub(super) unsafe fn disarmed(self) -> Option<Waker> {
         // SAFETY: the caller's promise.
-        unsafe { self.leave(IDLE) }
+        let timer = unsafe { self.0.as_ref() };
+        let lent = timer.state.load(Ordering::Relaxed) & LENT != 0;
+        // SAFETY: the caller's promise.
+        let waker = (!lent).then(|| unsafe { self.waker() });
+        // SAFETY: the caller's promise.
+        unsafe { self.leave(IDLE) };
+        waker
+    }
+
+    /// Moves the waker out of the node.
+    ///
+    /// # Safety
+    /// As for [`fired`](Link::fired), once.
+    #[inline]
+    unsafe fn waker(self) -> Waker {
+        // SAFETY: the caller's promise.
+        let timer = unsafe { self.0.as_ref() };
+        // SAFETY: the timer was armed, so the waker is there; the lock lets this thread read it.
+        timer.node.with(|node| unsafe { (*node).waker.assume_init_read() })
     }
 
     /// # Safety
     /// As for [`fired`](Link::fired).
     #[inline]
-    unsafe fn leave(self, state: u32) -> Option<Waker> {
-        // SAFETY: the caller's promise.
-        let waker = unsafe { self.node(|node| node.waker.take()) };
-        // SAFETY: as above. The store is the last touch: pairs with the load in `Timer::fired`
-        // or `Timer::place`, after which the owner may free the timer.
+    unsafe fn leave(self, state: u32) {
+        // SAFETY: the caller's promise. The store is the last touch: pairs with the load in
+        // `Timer::fired` or `Timer::place`, after which the owner may free the timer.
         unsafe { self.0.as_ref() }.state.store(state, Ordering::Release);
-        waker
     }
 }
 
@@ -222,11 +374,15 @@ const NEVER: u32 = 3;
 const HEAP: u32 = 4;
 const BUCKET: u32 = 5;
 
-/// Bits that tell the states from each other; the rest is the bucket, then the slot.
+/// Bits that tell the states from each other.
 const KIND: u32 = 3;
+/// The waker is lent. The bits above are the bucket, then the slot.
+const LENT: u32 = 1 << KIND;
+/// How far up the bucket begins.
+const NUMBER: u32 = KIND + 1;
 
 /// How many slots a state can name.
-pub(super) const MOST_SLOTS: usize = (1 << (u32::BITS - KIND)) / buckets::COUNT;
+pub(super) const MOST_SLOTS: usize = (1 << (u32::BITS - NUMBER)) / buckets::COUNT;
 
 impl Place {
     #[inline]
@@ -238,7 +394,7 @@ impl Place {
             Place::Never => NEVER,
             Place::Heap => HEAP,
             Place::Bucket { slot, bucket } => {
-                (((slot * buckets::COUNT) + bucket) as u32) << KIND | BUCKET
+                (((slot * buckets::COUNT) + bucket) as u32) << NUMBER | BUCKET
             }
         }
     }
@@ -252,7 +408,7 @@ impl Place {
             NEVER => Place::Never,
             HEAP => Place::Heap,
             _ => {
-                let number = (state >> KIND) as usize;
+                let number = (state >> NUMBER) as usize;
                 Place::Bucket { slot: number / buckets::COUNT, bucket: number % buckets::COUNT }
             }
         }

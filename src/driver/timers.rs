@@ -19,12 +19,12 @@ use std::task::Waker;
 use crate::driver::buckets::Buckets;
 use crate::driver::clock::Instant;
 use crate::driver::heap::Heap;
-use crate::driver::timer::{Claim, Link, MOST_SLOTS, Node, Place};
+use crate::driver::timer::{Claim, Link, MOST_SLOTS, Place};
 use crate::probe;
-use crate::sys::quiet::{AtomicU64, Mutex, MutexGuard};
+use crate::sys::quiet::{AtomicU64, Brief};
 use crate::sys::{CachePadded, Ordering};
 
-pub(crate) use crate::driver::timer::Timer;
+pub(crate) use crate::driver::timer::{Bell, Timer};
 
 /// Published by a structure that owes nothing.
 const NOTHING: u64 = u64::MAX;
@@ -43,14 +43,14 @@ pub(crate) struct Timers {
 #[derive(Debug)]
 struct Kept<T> {
     next: CachePadded<AtomicU64>,
-    inside: CachePadded<Mutex<T>>,
+    inside: CachePadded<Brief<T>>,
 }
 
 impl<T> Kept<T> {
     fn new(inside: T) -> Self {
         Kept {
             next: CachePadded::new(AtomicU64::new(NOTHING)),
-            inside: CachePadded::new(Mutex::new(inside)),
+            inside: CachePadded::new(Brief::new(inside)),
         }
     }
 
@@ -78,13 +78,6 @@ impl<T> Kept<T> {
     }
 }
 
-/// The lock of the structure that keeps a timer, and the timer's place in it.
-enum Found<'a> {
-    Heap(MutexGuard<'a, Heap>),
-    Bucket(MutexGuard<'a, Buckets>, usize),
-    Never,
-}
-
 impl Timers {
     /// For `slots` workers, numbered from zero. Other threads use any higher number.
     pub(crate) fn new(slots: usize) -> Self {
@@ -100,17 +93,24 @@ impl Timers {
     pub(crate) fn exact() -> Self {
         Timers {
             slots: Box::default(),
-            heap: Kept::new(Heap::default()),
+            heap: Kept::new(Heap::new()),
             recent: CachePadded::new(AtomicU64::new(0)),
         }
     }
 
-    /// Arms `timer`, whether it was armed before or not, to call `waker` once `at` has come.
+    /// Arms `timer`, whether it was armed before or not, to ring `bell` once `at` has come.
     ///
     /// True if [`next`](Timers::next) may have become earlier: whoever sleeps until then must be
     /// told. [`Instant::NEVER`] is accepted and never comes.
     #[inline]
-    pub(crate) fn arm(&self, slot: usize, timer: Pin<&Timer>, at: Instant, waker: Waker) -> bool {
+    pub(crate) fn arm(
+        &self,
+        slot: usize,
+        timer: Pin<&Timer>,
+        at: Instant,
+        bell: impl Into<Bell>,
+    ) -> bool {
+        let bell = bell.into();
         let claim = self.claim(timer);
         if at == Instant::NEVER {
             claim.never();
@@ -119,7 +119,7 @@ impl Timers {
         let at = at.nanoseconds();
         let recent = self.recent.load(Ordering::Relaxed);
         if self.slots.is_empty() || Buckets::is_near(at, recent) {
-            return self.arm_near(claim, at, waker);
+            return self.arm_near(claim, at, bell);
         }
         let slot = &self.slots[slot.min(self.slots.len() - 1)];
         let mut buckets = slot.inside.lock();
@@ -128,17 +128,17 @@ impl Timers {
         }
         if !buckets.is_ahead(at) {
             drop(buckets);
-            return self.arm_near(claim, at, waker);
+            return self.arm_near(claim, at, bell);
         }
         // SAFETY: the timer is claimed.
-        let inspection = unsafe { buckets.insert(claim.link(at, waker), at) };
+        let inspection = unsafe { buckets.insert(claim.link(at, bell), at) };
         slot.publish_if_earlier(inspection)
     }
 
-    fn arm_near(&self, claim: Claim<'_>, at: u64, waker: Waker) -> bool {
+    fn arm_near(&self, claim: Claim<'_>, at: u64, bell: Bell) -> bool {
         let mut heap = self.heap.inside.lock();
         // SAFETY: the timer is claimed.
-        unsafe { heap.insert(claim.link(at, waker), at) };
+        unsafe { heap.insert(claim.link(at, bell), at) };
         self.heap.publish_if_earlier(at)
     }
 
@@ -156,32 +156,28 @@ impl Timers {
     /// Exchanges the waker, if the timer is still armed. The timer may fire meanwhile: look at
     /// [`Timer::fired`] afterwards.
     pub(crate) fn update_waker(&self, timer: Pin<&Timer>, waker: &Waker) {
-        let replace = |fresh: &mut Option<Waker>| {
-            self.with_node(timer.get_ref(), |node| match &node.waker {
-                Some(old) if !old.will_wake(waker) => {
-                    if fresh.is_some() {
-                        std::mem::swap(&mut node.waker, fresh);
-                    }
-                    true
-                }
-                _ => false,
-            })
-        };
-        if replace(&mut None) {
-            replace(&mut Some(waker.clone()));
+        let mut fresh = None;
+        if self.exchange(timer.get_ref(), waker, &mut fresh) {
+            fresh = Some(waker.clone());
+            self.exchange(timer.get_ref(), waker, &mut fresh);
         }
     }
 
-    /// Under the lock of the structure that keeps the timer; false if none does.
-    fn with_node(&self, timer: &Timer, look: impl FnOnce(&mut Node) -> bool) -> bool {
-        let look = |link: Link| {
-            // SAFETY: `find` has locked the structure that keeps the timer.
-            unsafe { link.node(look) }
-        };
-        match self.find(timer) {
-            Some(Found::Heap(_guard)) => look(Link::to(timer)),
-            Some(Found::Bucket(_guard, _)) => look(Link::to(timer)),
-            Some(Found::Never) | None => false,
+    /// See [`Link::exchange`]; false, too, if no structure keeps the timer.
+    fn exchange(&self, timer: &Timer, waker: &Waker, fresh: &mut Option<Waker>) -> bool {
+        loop {
+            let place = timer.place();
+            let (_heap, _slot);
+            match place {
+                Place::Heap => _heap = self.heap.inside.lock(),
+                Place::Bucket { slot, .. } => _slot = self.slots[slot].inside.lock(),
+                Place::Idle | Place::Fired | Place::Claimed | Place::Never => return false,
+            }
+            // It may have moved while this thread waited for the lock.
+            if timer.place() == place {
+                // SAFETY: the structure that keeps the timer is locked.
+                return unsafe { Link::to(timer).exchange(waker, fresh) };
+            }
         }
     }
 
@@ -190,50 +186,49 @@ impl Timers {
     #[inline]
     pub(crate) fn disarm(&self, timer: Pin<&Timer>) {
         let timer = timer.get_ref();
-        let link = Link::to(timer);
         // The waker is dropped after the lock.
-        let _waker = match self.find(timer) {
-            None => None,
-            Some(Found::Never) => {
-                timer.leave_never();
-                None
-            }
-            Some(Found::Bucket(mut buckets, bucket)) => {
-                // SAFETY: `find` has locked the slot that keeps the timer.
-                let index = unsafe { link.node(|node| node.index) };
-                assert!(buckets.remove(bucket, index as usize) == link, "another runtime's timer");
-                // SAFETY: as above; it has been taken out.
-                unsafe { link.disarmed() }
-            }
-            Some(Found::Heap(mut heap)) => {
-                // SAFETY: `find` has locked the heap that keeps the timer.
-                let index = unsafe { link.node(|node| node.index) };
-                assert!(heap.remove(index as usize) == link, "another runtime's timer");
-                self.heap.publish(heap.earliest());
-                // SAFETY: as above; it has been taken out.
-                unsafe { link.disarmed() }
+        let _waker = loop {
+            let left = match timer.place() {
+                Place::Idle | Place::Fired | Place::Claimed => return,
+                Place::Never if timer.leave_never() => return,
+                Place::Never => None,
+                Place::Bucket { slot, bucket } => self.leave_bucket(timer, slot, bucket),
+                Place::Heap => self.leave_heap(timer),
+            };
+            if let Some(waker) = left {
+                break waker;
             }
         };
     }
 
-    /// Locks the structure that keeps `timer`.
+    /// `None`: it has moved while this thread waited for the lock.
     #[inline]
-    fn find(&self, timer: &Timer) -> Option<Found<'_>> {
-        loop {
-            let place = timer.place();
-            let found = match place {
-                Place::Idle | Place::Fired | Place::Claimed => return None,
-                Place::Never => Found::Never,
-                Place::Heap => Found::Heap(self.heap.inside.lock()),
-                Place::Bucket { slot, bucket } => {
-                    Found::Bucket(self.slots[slot].inside.lock(), bucket)
-                }
-            };
-            // It may have moved while this thread waited for the lock.
-            if timer.place() == place {
-                return Some(found);
-            }
+    fn leave_bucket(&self, timer: &Timer, slot: usize, bucket: usize) -> Option<Option<Waker>> {
+        let link = Link::to(timer);
+        let mut buckets = self.slots[slot].inside.lock();
+        if timer.place() != (Place::Bucket { slot, bucket }) {
+            return None;
         }
+        // SAFETY: the slot that keeps the timer is locked.
+        let index = unsafe { link.index() };
+        assert!(buckets.remove(bucket, index) == link, "another runtime's timer");
+        // SAFETY: as above; it has been taken out.
+        Some(unsafe { link.disarmed() })
+    }
+
+    /// `None`: it has fired while this thread waited for the lock.
+    fn leave_heap(&self, timer: &Timer) -> Option<Option<Waker>> {
+        let link = Link::to(timer);
+        let mut heap = self.heap.inside.lock();
+        if timer.place() != Place::Heap {
+            return None;
+        }
+        // SAFETY: the heap that keeps the timer is locked.
+        let index = unsafe { link.index() };
+        assert!(heap.remove(index) == link, "another runtime's timer");
+        self.heap.publish(heap.earliest());
+        // SAFETY: as above; it has been taken out.
+        Some(unsafe { link.disarmed() })
     }
 
     /// The next moment at which [`fire`](Timers::fire) must be called, by anybody.
@@ -274,7 +269,7 @@ impl Timers {
             for _ in 0..MOVED_AT_ONCE {
                 let Some(link) = buckets.take(first.bucket) else { break };
                 // SAFETY: the slot is locked, the timer's state still names it.
-                let at = unsafe { link.node(|node| node.at) };
+                let at = unsafe { link.at() };
                 if Buckets::is_near(at, now) {
                     // SAFETY: both are locked, and it has been taken out.
                     unsafe { heap.insert(link, at) };
@@ -285,6 +280,7 @@ impl Timers {
             }
             self.heap.publish(heap.earliest());
         }
+        buckets.give_back();
         slot.publish(buckets.earliest().map_or(NOTHING, |first| first.start));
     }
 
@@ -295,7 +291,7 @@ impl Timers {
         for waker in &mut wakers {
             let Some(link) = heap.take_due(now) else { break };
             // SAFETY: the heap is locked, and it has been taken out.
-            *waker = unsafe { link.fired() };
+            *waker = Some(unsafe { link.fired() });
         }
         self.heap.publish(heap.earliest());
         wakers
@@ -303,7 +299,7 @@ impl Timers {
 }
 
 /// How many timers one hold of a slot's lock moves.
-const MOVED_AT_ONCE: usize = 256;
+const MOVED_AT_ONCE: usize = 64;
 
 /// How many timers one hold of the heap's lock fires.
 const FIRED_AT_ONCE: usize = 32;

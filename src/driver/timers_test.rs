@@ -3,8 +3,8 @@
 //! LOOP-04, LOOP-05, LOOP-07.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 use std::task::Wake;
 
 use super::*;
@@ -103,7 +103,7 @@ fn exact_fires_equal_deadlines_in_the_order_of_arming() {
     struct Note(usize, Arc<Mutex<Vec<usize>>>);
     impl Wake for Note {
         fn wake(self: Arc<Self>) {
-            self.1.lock().push(self.0);
+            self.1.lock().unwrap().push(self.0);
         }
     }
     for (index, node) in nodes.iter().enumerate() {
@@ -115,7 +115,7 @@ fn exact_fires_equal_deadlines_in_the_order_of_arming() {
     fire(&all, 2_000 * MILLISECOND);
     let mut expected: Vec<usize> = (0..100).collect();
     expected.sort_by_key(|index| index % 3);
-    assert_eq!(*order.lock(), expected);
+    assert_eq!(*order.lock().unwrap(), expected);
     assert_eq!(all.next(), None);
 }
 
@@ -317,4 +317,32 @@ fn threads_agree_on_every_timer() {
             assert_eq!(Arc::strong_count(&count), 1);
         }
     });
+}
+
+/// Whatever leaves, near or far, leaves nothing behind that would come before the others.
+#[test]
+fn the_rest_fires_in_order_when_most_have_left() {
+    let count = if cfg!(miri) { 200 } else { 5_000 };
+    for (all, spread) in [(Timers::exact(), 1_000), (Timers::new(1), 3), (Timers::new(1), 500)] {
+        let mut random = fastrand::Rng::with_seed(count);
+        let nodes = timers(count as usize);
+        let mut rest = BTreeSet::new();
+        for (index, node) in nodes.iter().enumerate() {
+            let moment = 1 + random.u64(..spread * MILLISECOND);
+            all.arm(0, node.as_ref(), at(moment), Waker::noop().clone());
+            rest.insert((moment, index));
+        }
+        let mut leaving: Vec<_> = rest.iter().copied().collect();
+        random.shuffle(&mut leaving);
+        for (moment, index) in leaving.split_off(leaving.len() / 50) {
+            all.disarm(nodes[index].as_ref());
+            rest.remove(&(moment, index));
+        }
+        run_until(&all, u64::MAX - 1, |now| {
+            for (moment, index) in rest.iter() {
+                assert_eq!(nodes[*index].fired(), *moment <= now);
+            }
+        });
+        assert_eq!(all.next(), None);
+    }
 }

@@ -17,13 +17,12 @@ mod story;
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::pin::Pin;
-use std::task::Waker;
 use std::time::Duration;
 
 pub(crate) use story::{Story, goes_on, note, story_so_far};
 
 use crate::driver::clock::{Instant, VirtualClock};
-use crate::driver::timers::{Timer, Timers};
+use crate::driver::timers::{Bell, Timer, Timers};
 use crate::probe;
 use crate::sys::quiet::AtomicBool;
 use crate::sys::{Arc, Condvar, Mutex, Ordering, gates_passed, thread, unseen};
@@ -164,8 +163,8 @@ impl Stage {
         &self.timers
     }
 
-    pub(crate) fn arm(&self, timer: Pin<&Timer>, at: Instant, waker: Waker) {
-        self.timers.arm(0, timer, at, waker);
+    pub(crate) fn arm(&self, timer: Pin<&Timer>, at: Instant, bell: impl Into<Bell>) {
+        self.timers.arm(0, timer, at, bell);
     }
 
     /// Queues what is no task.

@@ -6,8 +6,10 @@ use std::task::Waker;
 use pin_project_lite::pin_project;
 
 use crate::driver::clock::Instant;
-use crate::driver::timers::Timer;
-use crate::runtime::Handle;
+use crate::driver::timers::{Bell, Timer};
+use crate::runtime::handle::outside;
+use crate::runtime::lender::Held;
+use crate::task::current;
 
 pin_project! {
     /// A timer that leaves its runtime's timers when it is dropped.
@@ -16,9 +18,7 @@ pin_project! {
         #[pin]
         timer: Timer,
         // The runtime whose timers it stands in; `None` while it stands in none.
-        runtime: Option<Handle>,
-        // The waker that the timer was given, which keeps what this names while it is armed.
-        waker: Identity,
+        runtime: Option<Held>,
     }
 
     impl PinnedDrop for Alarm {
@@ -28,16 +28,24 @@ pin_project! {
     }
 }
 
-/// Which waker it is: the addresses of its data and its functions, to be compared only.
-type Identity = (usize, usize);
-
-fn identity(waker: &Waker) -> Identity {
-    (waker.data().addr(), std::ptr::from_ref(waker.vtable()).addr())
+/// What is to wake the owner of a timer.
+///
+/// A task's own waker is not counted for a timer in the task's own memory.
+fn bell(waker: &Waker, timer: &Timer) -> Bell {
+    let lends = current::with(|current| {
+        current.is_own(waker) && current.header().encloses(std::ptr::from_ref(timer).addr())
+    });
+    match lends {
+        // SAFETY: the timer lies in the cell of the task that it wakes, and pinned, so its alarm is
+        // dropped, and disarms it, before that memory is given back.
+        Some(true) => unsafe { Bell::lent(waker) },
+        _ => Bell::from(waker.clone()),
+    }
 }
 
 impl Alarm {
     pub(crate) fn new() -> Self {
-        Alarm { timer: Timer::new(), runtime: None, waker: (0, 0) }
+        Alarm { timer: Timer::new(), runtime: None }
     }
 
     /// Sets the alarm, anew if it was set; `waker` is woken at `at`, once.
@@ -46,21 +54,21 @@ impl Alarm {
     /// Outside a runtime.
     pub(crate) fn arm(mut self: Pin<&mut Self>, at: Instant, waker: &Waker) {
         self.as_mut().disarm();
-        let mut this = self.project();
-        *this.waker = identity(waker);
-        let runtime = this.runtime.insert(Handle::current());
-        runtime.arm(this.timer.as_mut().as_ref(), at, waker.clone());
+        let this = self.project();
+        let timer = this.timer.as_ref();
+        let runtime = this.runtime.insert(Held::present().unwrap_or_else(|| outside()));
+        runtime.arm(timer, at, bell(waker, timer.get_ref()));
     }
 
     /// Has somebody else be woken.
     #[inline]
     pub(crate) fn update_waker(self: Pin<&mut Self>, waker: &Waker) {
         let this = self.project();
-        // Nearly always it is the same one, and the timer's lock is spared.
-        if *this.waker != identity(waker)
-            && let Some(runtime) = this.runtime
+        if let Some(runtime) = this.runtime
+            // Nearly always it is the same one, and the timer's lock is spared.
+            // SAFETY: the timer is this alarm's, to which the call has the only reference.
+            && !unsafe { this.timer.will_wake(waker) }
         {
-            *this.waker = identity(waker);
             runtime.timers().update_waker(this.timer.as_ref(), waker);
         }
     }

@@ -1,31 +1,25 @@
 //! The handle of a runtime, threads or simulation: spawn, timers, who is current.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::pin::Pin;
-use std::task::Waker;
 
 use crate::driver::clock::Instant;
-use crate::driver::timers::{Timer, Timers};
+use crate::driver::timers::{Bell, Timer, Timers};
 use crate::error::{Outcome, Result};
 use crate::reactor::Reactor;
 use crate::runtime::calls::Calls;
 use crate::runtime::engine::Engine;
+use crate::runtime::lender::{self, Entered};
 #[cfg(all(loom, not(test)))]
 use crate::runtime::model::Modelled;
 use crate::runtime::simulation::Simulation;
 use crate::scheduler::Pass;
 use crate::simulated::Place;
-use crate::sys::{Arc, thread_local};
+use crate::sys::Arc;
 use crate::task::handle::Task;
 use crate::task::memory::Home;
 use crate::task::raw::TaskRef;
 use crate::task::report::Settings;
-
-thread_local! {
-    /// The runtime that this thread works for, or has entered.
-    static CURRENT: RefCell<Option<Handle>> = const { RefCell::new(None) };
-}
 
 /// A handle to a runtime, to be kept and passed on freely.
 ///
@@ -108,16 +102,13 @@ impl Handle {
     /// # Errors
     /// [`TryCurrentError`] on a thread that belongs to none.
     pub fn try_current() -> Result<Handle, TryCurrentError> {
-        CURRENT.with(|current| current.borrow().clone()).ok_or(TryCurrentError(()))
+        lender::with_present(Handle::clone).ok_or(TryCurrentError(()))
     }
 
     /// Calls `look` with the present runtime, without cloning the handle.
     #[track_caller]
     pub(crate) fn with_current<R>(look: impl FnOnce(&Handle) -> R) -> R {
-        CURRENT.with(|current| match &*current.borrow() {
-            Some(handle) => look(handle),
-            None => outside(),
-        })
+        lender::with_present(look).unwrap_or_else(|| outside())
     }
 
     /// As [`with_current`](Handle::with_current); outside a runtime, with the one that `other` has.
@@ -126,10 +117,10 @@ impl Handle {
         other: impl FnOnce() -> Option<Handle>,
         look: impl FnOnce(&Handle) -> R,
     ) -> R {
-        CURRENT.with(|current| match &*current.borrow() {
-            Some(handle) => look(handle),
-            None => other().map_or_else(|| outside(), |handle| look(&handle)),
-        })
+        if lender::with_present(|_| ()).is_some() {
+            return Handle::with_current(look);
+        }
+        look(&other().unwrap_or_else(|| outside()))
     }
 
     /// Starts a task in this runtime, from any thread.
@@ -187,12 +178,12 @@ impl Handle {
         }
     }
 
-    pub(crate) fn arm(&self, timer: Pin<&Timer>, at: Instant, waker: Waker) {
+    pub(crate) fn arm(&self, timer: Pin<&Timer>, at: Instant, bell: Bell) {
         match &*self.0 {
-            Which::Threads(engine) => engine.shared().arm(timer, at, waker),
-            Which::Sim(world) => world.arm(timer, at, waker),
+            Which::Threads(engine) => engine.shared().arm(timer, at, bell),
+            Which::Sim(world) => world.arm(timer, at, bell),
             #[cfg(all(loom, not(test)))]
-            Which::Model(model) => model.stage.arm(timer, at, waker),
+            Which::Model(model) => model.stage.arm(timer, at, bell),
         }
     }
 
@@ -235,7 +226,7 @@ impl Handle {
 
     /// Makes this the thread's runtime until the guard is dropped.
     pub(crate) fn enter(&self) -> Entered {
-        Entered(CURRENT.with(|current| current.replace(Some(self.clone()))))
+        Entered::new(self.clone())
     }
 }
 
@@ -251,19 +242,11 @@ impl fmt::Debug for Handle {
     }
 }
 
+#[cold]
 #[track_caller]
-fn outside() -> ! {
+pub(super) fn outside() -> ! {
     panic!(
         "this thread belongs to no runtime: call this inside `filch::run` or \
          `Runtime::block_on`, or use a `Handle`"
     )
-}
-
-/// While it lives, the thread belongs to a runtime; then to the one before, if any.
-pub(crate) struct Entered(Option<Handle>);
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        CURRENT.with(|current| current.replace(self.0.take()));
-    }
 }

@@ -13,6 +13,7 @@ mod handle;
 mod hosts;
 mod hush;
 mod interrupt;
+pub(crate) mod lender;
 pub mod model;
 mod report;
 mod run;

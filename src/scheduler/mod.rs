@@ -24,7 +24,7 @@ use std::task::Waker;
 
 use crate::driver::Driver;
 use crate::driver::clock::Instant;
-use crate::driver::timers::{Timer, Timers};
+use crate::driver::timers::{Bell, Timer, Timers};
 use crate::sys::deque::{self, Injector};
 use crate::sys::{Arc, AtomicBool, CachePadded, Ordering};
 use crate::task::{Job, Runnable, Schedule, Why, jobs};
@@ -105,9 +105,9 @@ impl Shared {
     }
 
     /// Arms a timer, and tells the guard if it would sleep too long. From any thread.
-    pub(crate) fn arm(&self, timer: Pin<&Timer>, at: Instant, waker: Waker) {
+    pub(crate) fn arm(&self, timer: Pin<&Timer>, at: Instant, bell: impl Into<Bell>) {
         let worker = self.this_worker();
-        let earlier = self.timers.arm(worker.unwrap_or(self.workers()), timer, at, waker);
+        let earlier = self.timers.arm(worker.unwrap_or(self.workers()), timer, at, bell);
         // A worker looks at the timers before it parks, and the guard looks after it until then.
         if earlier
             && worker.is_none()

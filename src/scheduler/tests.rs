@@ -217,7 +217,7 @@ fn timer_of_a_plain_thread_wakes_an_idle_runtime() {
             let timer = Box::pin(Timer::new());
             // Longer and longer, so that some come while the guard watches and some later.
             let at = Instant::now() + Duration::from_micros(round * round * 100);
-            rig.shared.arm(timer.as_ref(), at, std::sync::Arc::new(Bell(done)).into());
+            rig.shared.arm(timer.as_ref(), at, Waker::from(std::sync::Arc::new(Bell(done))));
             end.recv().unwrap();
             assert!(Instant::now() >= at && timer.fired());
         }
@@ -345,7 +345,7 @@ fn timers_of_a_blocking_worker_fire() {
         let timer = Box::leak(Box::new(Timer::new()));
         let call = std::sync::Arc::new(Call(Mutex::new(Some(run))));
         let at = Instant::now() + Duration::from_micros(700);
-        rig.shared.arm(Pin::static_ref(timer), at, call.into());
+        rig.shared.arm(Pin::static_ref(timer), at, Waker::from(call));
     });
 }
 

@@ -16,7 +16,7 @@ use super::place::Place;
 use super::queue::{ClosureId, Entry, Queue, What};
 use super::strike::Strike;
 use crate::driver::clock::{Instant, VirtualClock};
-use crate::driver::timers::{Timer, Timers};
+use crate::driver::timers::{Bell, Timer, Timers};
 use crate::probe;
 use crate::sys::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::task::live;
@@ -208,8 +208,8 @@ impl World {
         self.queue.lock().withdraw(closure)
     }
 
-    pub(crate) fn arm(&self, timer: Pin<&Timer>, at: Instant, waker: Waker) {
-        self.timers.arm(0, timer, at, waker);
+    pub(crate) fn arm(&self, timer: Pin<&Timer>, at: Instant, bell: impl Into<Bell>) {
+        self.timers.arm(0, timer, at, bell);
         if at <= Instant::now() {
             // It fires in its turn, behind what is ready now, and not at once (TMO-02, LOOP-03).
             self.queue.lock().put(self.here(), What::Fire);

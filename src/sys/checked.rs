@@ -405,6 +405,7 @@ pub(crate) const SPINS: u32 = 0;
 
 /// What no program can see, and no gate guards.
 pub(crate) mod quiet {
+    pub(crate) use self::Mutex as Brief;
     pub(crate) use super::real::MutexGuard;
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
 

@@ -132,6 +132,6 @@ pub(crate) fn assert_real() {}
 /// What no program can see, in whatever order it happens: memory, timers. Here, the same.
 pub(crate) mod quiet {
     pub(crate) use super::{
-        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard,
+        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Brief, Mutex, MutexGuard,
     };
 }

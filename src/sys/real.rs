@@ -153,4 +153,6 @@ pub(crate) mod quiet {
     pub(crate) use super::{
         AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard,
     };
+    #[cfg(not(loom))]
+    pub(crate) use crate::sys::brief::Brief;
 }

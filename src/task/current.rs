@@ -198,6 +198,11 @@ impl Current {
         unsafe { TaskRef::from_header(self.task) }
     }
 
+    /// The task's memory, all of it.
+    pub(super) fn raw(&self) -> NonNull<Header> {
+        self.task
+    }
+
     pub(crate) fn header(&self) -> &Header {
         // SAFETY: a task that is being polled is alive.
         unsafe { self.task.as_ref() }

@@ -28,6 +28,7 @@ pub(crate) mod live;
 pub(crate) mod members;
 pub(crate) mod memory;
 pub(crate) mod notes;
+mod owner;
 pub(crate) mod poll;
 pub(crate) mod raw;
 pub(crate) mod reasons;

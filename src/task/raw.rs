@@ -297,6 +297,13 @@ impl Header {
         self.location
     }
 
+    /// Whether that address lies in the task's own memory.
+    #[inline]
+    pub(crate) fn encloses(&self, address: usize) -> bool {
+        let offset = address.wrapping_sub(std::ptr::from_ref(self).addr());
+        offset < self.vtable.layout.size()
+    }
+
     /// Where it came from; alive as long as any of its cells.
     pub(crate) fn home(&self) -> &Home {
         // SAFETY: a home outlives its cells.

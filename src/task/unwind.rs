@@ -7,6 +7,7 @@
 //!
 //! [`Scoped`] is the law that all scopes obey, once; the rooms above add what is theirs.
 
+use std::marker::PhantomPinned;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -14,7 +15,7 @@ use pin_project_lite::pin_project;
 
 use crate::error::{Cancelled, Outcome};
 use crate::task::current::{self, Current, Place};
-use crate::task::raw::TaskRef;
+use crate::task::owner::Owner;
 
 /// How a scope ended.
 #[derive(Debug)]
@@ -49,13 +50,18 @@ pin_project! {
         #[pin]
         future: Option<F>,
         scope: Scope,
+        // The scope may rely on its place.
+        #[pin]
+        pinned: PhantomPinned,
     }
 }
 
 /// Its place among the scopes of the task that polls it.
 #[derive(Debug, Default)]
 pub(super) struct Scope {
-    pub(super) owner: Option<TaskRef>,
+    pub(super) owner: Option<Owner>,
+    /// It stays where it is once it is entered.
+    pinned: bool,
     pub(super) place: u32,
     pub(super) generation: u32,
     pub(super) fired: bool,
@@ -66,7 +72,9 @@ pub(super) struct Scope {
 
 impl<F: Future> Scoped<F> {
     pub(crate) fn new(future: F) -> Self {
-        Scoped { future: Some(future), scope: Scope::default() }
+        let mut scope = Scope::default();
+        scope.pinned = true;
+        Scoped { future: Some(future), scope, pinned: PhantomPinned }
     }
 
     /// Polls what is inside. `fire`: the scope's own trigger went off (only the first time counts).
@@ -238,7 +246,13 @@ impl Scope {
         }
         (self.place, self.generation) =
             current.scopes(|scopes| scopes.enter(parent, fired, undelivered));
-        self.owner = Some(current.task());
+        let stays = self.pinned && current.header().encloses(std::ptr::from_ref(self).addr());
+        self.owner = Some(match stays {
+            // SAFETY: the scope lies in the cell of the task, and pinned, so it is dropped before
+            // that memory is given back; nothing else has this owner.
+            true => unsafe { Owner::uncounted(current.raw()) },
+            false => Owner::from(current.task()),
+        });
     }
 
     /// The scope ends, or goes, where its task cannot be touched: it is marked there.
