@@ -18,6 +18,11 @@ use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::raw::TaskRef;
 use crate::task::report::Settings;
 
+/// The time that workers have to come back from their polls, whatever the grace of tasks; and the
+/// longest.
+const LEAST_TO_RETURN: Duration = Duration::from_millis(100);
+const MOST_TO_RETURN: Duration = Duration::from_secs(1);
+
 /// What the threads of one runtime share, and its handles hold.
 pub(crate) struct Engine {
     shared: Arc<Shared>,
@@ -176,9 +181,9 @@ impl Engine {
                 probe::stuck(worker);
             }
         }
-        self.calls.call_out(grace.min(Duration::from_secs(1)));
+        self.calls.call_out(grace.min(MOST_TO_RETURN));
         self.shared.stop();
-        let left = self.wait_for_workers(grace.min(Duration::from_secs(1)));
+        let left = self.wait_for_workers(grace.clamp(LEAST_TO_RETURN, MOST_TO_RETURN));
         if left > 0 {
             probe::left_behind("workers", left);
         } else {
@@ -190,7 +195,7 @@ impl Engine {
         // Who still waits for a socket is another runtime's, or is dropped next.
         self.reactor.close();
         self.kill_all();
-        let left = self.blocking.shut_down(grace.min(Duration::from_secs(1)));
+        let left = self.blocking.shut_down(grace.min(MOST_TO_RETURN));
         if left > 0 {
             probe::left_behind("blocking threads", left);
         }
