@@ -8,7 +8,8 @@
 //!
 //! Wake on surplus: a worker that has [`SURPLUS`] tasks queued wakes a sleeper, for fewer it does
 //! not. No task is lost by that, its worker runs it before it parks; none is late by more than two
-//! looks of the guard. What others queue stands in the injector, and for that a sleeper is woken.
+//! looks of the guard. A worker whose polls are long calls for help with each task, and keeps none
+//! in its slot. What others queue stands in the injector, and for that a sleeper is woken.
 
 pub(crate) mod idle;
 pub(crate) mod queue;
@@ -139,14 +140,14 @@ impl Shared {
     #[inline]
     fn queue_here(&self, local: &Local, task: Runnable, why: Why) {
         let task = match why {
-            Why::Woken => match self.lanes[local.index].slot.put(task) {
+            Why::Woken if !local.coarse.get() => match self.lanes[local.index].slot.put(task) {
                 Some(displaced) => displaced,
                 None => return,
             },
-            Why::Yielded => task,
+            _ => task,
         };
         local.deque.push(task);
-        if self.idle.may_wake() && local.deque.len() >= SURPLUS {
+        if self.idle.may_wake() && (local.deque.len() >= SURPLUS || local.coarse.get()) {
             self.share(local.index);
         }
     }

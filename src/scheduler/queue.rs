@@ -144,6 +144,8 @@ pub(crate) struct Local {
     owner: *const (),
     pub(crate) index: usize,
     pub(crate) deque: Worker<Runnable>,
+    /// Its polls are long at present: what waits behind one is worth a sleeper's while.
+    pub(crate) coarse: Cell<bool>,
 }
 
 // SAFETY: `owner` is only compared; the deque is `Send`.
@@ -151,7 +153,7 @@ unsafe impl Send for Local {}
 
 impl Local {
     pub(crate) fn new(owner: *const (), index: usize, deque: Worker<Runnable>) -> Self {
-        Local { owner, index, deque }
+        Local { owner, index, deque, coarse: Cell::new(false) }
     }
 
     /// Makes this thread the worker for as long as the guard lives.

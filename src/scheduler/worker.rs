@@ -31,6 +31,8 @@ const CARE_TIME: Duration = Duration::from_micros(200);
 /// something, for more may follow, and twice as long after each vain one.
 const LEAST_POLL_GAP: Duration = Duration::from_micros(3);
 const MOST_POLL_GAP: Duration = Duration::from_micros(20);
+/// Polls that take that long on average are worth another worker's while, one by one.
+const COARSE: Duration = Duration::from_micros(10);
 /// The least time between two times that freed cells are sent home.
 const FLUSH_GAP: Duration = Duration::from_millis(1);
 /// The longest search before parking. A sleeper takes about that long to wake up.
@@ -182,10 +184,12 @@ impl<'a> Turn<'a> {
 
     fn set_pace(&mut self, took: Duration) {
         let took = took.as_nanos().max(1);
+        let ran = self.tick.wrapping_sub(self.next_care.wrapping_sub(self.pace));
         let fitting = u128::from(self.pace) * CARE_TIME.as_nanos() / took;
         // A slow task speeds care up at once, fast ones slow it down by and by.
         let most = u128::from(CARE.min(self.pace * 2));
         self.pace = fitting.clamp(1, most) as u32;
+        self.local.coarse.set(took >= u128::from(ran) * COARSE.as_nanos());
         self.next_care = self.tick.wrapping_add(self.pace);
     }
 
