@@ -147,9 +147,9 @@ fn whoever_sleeps_last_is_guarded() {
     });
 }
 
-/// All sleep again, and call the guard off that was to be reminded, while a thread arms a timer that
-/// comes before the reminder would have: somebody learns of it. Breaks if `announce` leaves `until` as
-/// it was, or without its fence.
+/// All sleep again, and call the guard off that was to be reminded, while a thread arms a timer
+/// that comes after the reminder would have: somebody learns of it. Breaks if `announce` leaves
+/// `until` as it was, or without its fence.
 #[test]
 fn a_guard_that_is_called_off_learns_of_a_timer() {
     explore(|| {
@@ -175,8 +175,8 @@ fn a_guard_that_is_called_off_learns_of_a_timer() {
     });
 }
 
-/// One falls asleep and another gets up: who is awake is watched. Breaks if `announce` calls a guard
-/// off though somebody is awake.
+/// One falls asleep and another gets up: who is awake is watched. Breaks if `announce` calls
+/// a guard off though somebody is awake.
 #[test]
 fn no_guard_is_called_off_while_one_is_awake() {
     explore(|| {

@@ -10,8 +10,8 @@
 //! a bell whose flag is up rings again.
 //! Invariant: while the flag is up, the owner's next or present wait ends.
 //!
-//! The alarm is a timerfd, registered in the same way. If somebody else takes its event, it notifies
-//! the owner, who must not oversleep.
+//! The alarm is a timerfd, registered in the same way. If somebody else takes its event, he
+//! notifies the owner, who must not oversleep.
 
 use std::cell::Cell;
 use std::io;

@@ -370,7 +370,7 @@ impl<F: Future> Future for CatchCancelled<F> {
 /// returns `Err`: the code that follows cleans up, with awaits if need be (nothing interrupts it
 /// again unless a new request arrives, CAN-27), and then lets the cancellation go on with
 /// [`raise`](Cancelled::raise) or swallows it (CAN-11). The task's count of requests stays as it
-/// is; [`uncancel`](TaskRef::uncancel) takes one back.
+/// is; [`uncancel`](crate::TaskRef::uncancel) takes one back.
 ///
 /// An output of `Err` whose error is a cancellation counts as one, too. For futures with other
 /// outputs than a task's, see [`catch_cancelled_any`].
