@@ -75,6 +75,7 @@ fn far_timer_is_looked_at_once_per_level() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes long, and there is nothing unsafe that others do not do")]
 fn timeouts_that_never_pass_take_no_more_room_with_time() {
     const PATIENCE: u64 = 10_000 * MILLISECOND;
     let all = Timers::new(1);
