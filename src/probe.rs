@@ -114,12 +114,13 @@ pub(crate) fn contain<R>(what: &'static str, run: impl FnOnce() -> R) -> Option<
 
 #[cold]
 fn stray_panic(what: &'static str, payload: Box<dyn Any + Send>) {
-    // The subscriber and the payload's destructor are foreign, too.
+    // The subscriber and the payload's destructor are foreign, too, and what they panic with.
     let told = catch_unwind(AssertUnwindSafe(move || {
         let error = panic_text(&*payload);
         tracing::error!(target: "filch::task", what, error, "stray panic contained");
     }));
-    told.unwrap_or_else(std::mem::forget);
+    let dropped = told.or_else(|payload| catch_unwind(AssertUnwindSafe(|| drop(payload))));
+    dropped.unwrap_or_else(std::mem::forget);
 }
 
 /// What a panic said.
