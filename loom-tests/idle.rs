@@ -103,13 +103,19 @@ fn guard_sees_the_timer_or_is_told() {
     });
 }
 
+/// All sleep, and have for a while.
+fn three_that_rest() -> Arc<Idle> {
+    let idle = Idle::new(3);
+    (0..3).for_each(|worker| assert_eq!(idle.announce(worker, false, false), None));
+    idle.rest();
+    Arc::new(idle)
+}
+
 /// Breaks if `leave` looks for no new guard, or starts no watch.
 #[test]
 fn while_one_is_awake_a_sleeper_keeps_watch() {
     explore(|| {
-        let idle = Arc::new(Idle::new(3));
-        (0..3).for_each(|worker| assert_eq!(idle.announce(worker, false, false), None));
-        idle.rest();
+        let idle = three_that_rest();
         let threads: Vec<_> = (0..2)
             .map(|worker| {
                 let idle = idle.clone();
@@ -180,9 +186,7 @@ fn a_guard_that_is_called_off_learns_of_a_timer() {
 #[test]
 fn no_guard_is_called_off_while_one_is_awake() {
     explore(|| {
-        let idle = Arc::new(Idle::new(3));
-        (0..3).for_each(|worker| assert_eq!(idle.announce(worker, false, false), None));
-        idle.rest();
+        let idle = three_that_rest();
         assert_eq!(idle.leave(1, NOW).remind, Some(0));
         let leaving = thread::spawn({
             let idle = idle.clone();

@@ -224,9 +224,8 @@ impl Idle {
             sleepers.watch = Watching::Yes;
         }
         let look = match sleepers.watch {
-            Watching::Yes if all_sleep => now + LOOK * 2,
-            Watching::Yes => now + LOOK,
-            Watching::No | Watching::Reminded => Instant::NEVER,
+            Watching::Yes => now + LOOK * if all_sleep { 2 } else { 1 },
+            _ => Instant::NEVER,
         };
         // Those who are awake look at the timers; the watch looks after them.
         let timer = if all_sleep { next_timer() } else { None };

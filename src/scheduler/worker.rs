@@ -383,23 +383,25 @@ impl<'a> Turn<'a> {
 
     /// Takes over what stands behind those who stand still, and shares with those who are slow.
     fn take_over(&mut self) {
-        let mut fire = false;
+        let slot = |index: usize| self.shared.lanes[index].slot.steal();
+        let mut stands_still = false;
         while let Some(held) = self.held.pop() {
-            let (Held::Still(index) | Held::Slow(index)) = held;
-            let slot = &self.shared.lanes[index].slot;
-            if held == Held::Slow(index) {
-                let task = self.steal_from(index).or_else(|| slot.steal());
-                task.into_iter().for_each(|task| self.local.deque.push(task));
-                continue;
+            match held {
+                Held::Still(index) => {
+                    self.adopt([self.steal_from(index), slot(index), self.take_injected()]);
+                    self.shared.driver.poll(index);
+                    stands_still = true;
+                }
+                Held::Slow(index) => self.adopt([self.steal_from(index).or_else(|| slot(index))]),
             }
-            let tasks = [self.steal_from(index), slot.steal(), self.take_injected()];
-            tasks.into_iter().flatten().for_each(|task| self.local.deque.push(task));
-            self.shared.driver.poll(index);
-            fire = true;
         }
-        if fire {
+        if stands_still {
             self.shared.fire(Instant::now());
         }
+    }
+
+    fn adopt<const COUNT: usize>(&self, tasks: [Option<Runnable>; COUNT]) {
+        tasks.into_iter().flatten().for_each(|task| self.local.deque.push(task));
     }
 
     /// After a panic anywhere: nobody must take this worker for a sleeper or a searcher.
