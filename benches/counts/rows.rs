@@ -11,14 +11,14 @@ pub(crate) const ROWS: [(&str, usize); 13] = [
     ("spawn_eager", 10_000),
     ("chained_spawn", 10_000),
     ("yield_many", 20_000),
-    ("ring_1000", 10_000),
-    ("ping_pong", 5_000),
+    ("ring_1000", 40_000),
+    ("ping_pong", 10_000),
     ("group_100", 5_000),
     ("timeout_unfired", 10_000),
     ("reschedule", 10_000),
     ("cancel_many", 5_000),
     ("cancel_never", 20_000),
-    ("tcp_echo_1", 1_000),
+    ("tcp_echo_1", 4_000),
 ];
 
 /// Does it, in this process.
