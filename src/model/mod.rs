@@ -101,7 +101,7 @@ impl Inside {
         let place = match order {
             Order::Oldest => 0,
             Order::Newest => {
-                let is_new = |what: &What| matches!(what, What::Task(_, Why::Woken));
+                let is_new = |what: &What| matches!(what, What::Task(_, Why::Woken | Why::Ended));
                 self.ready.iter().rposition(is_new).unwrap_or(0)
             }
         };

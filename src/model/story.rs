@@ -146,7 +146,7 @@ impl Story {
         drop(inside);
         match why {
             _ if new => self.write(What::Spawns(id)),
-            Why::Woken => self.write(What::Wakes(id)),
+            Why::Woken | Why::Ended => self.write(What::Wakes(id)),
             Why::Yielded => {}
         }
     }

@@ -139,12 +139,19 @@ impl Shared {
 
     #[inline]
     fn queue_here(&self, local: &Local, task: Runnable, why: Why) {
-        let task = match why {
-            Why::Woken if !local.coarse.get() => match self.lanes[local.index].slot.put(task) {
+        let next = match why {
+            Why::Woken => !local.coarse.get(),
+            // Behind the others: their ends may be all that it goes on to wait for.
+            Why::Ended => local.deque.is_empty() && !local.coarse.get(),
+            Why::Yielded => false,
+        };
+        let task = if next {
+            match self.lanes[local.index].slot.put(task) {
                 Some(displaced) => displaced,
                 None => return,
-            },
-            _ => task,
+            }
+        } else {
+            task
         };
         local.deque.push(task);
         if self.idle.may_wake() && (local.deque.len() >= SURPLUS || local.coarse.get()) {

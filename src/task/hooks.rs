@@ -23,7 +23,7 @@ use crate::task::earliest::{Earliest, Who};
 use crate::task::raw::{Cold, TaskRef};
 use crate::task::report::{Report, Stopwatch};
 use crate::task::several::Several;
-use crate::task::vars;
+use crate::task::{vars, waker};
 
 /// Names one registration of a done-callback, with one task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -170,7 +170,7 @@ impl Hooks {
 #[inline]
 pub(super) fn tell(task: &TaskRef, first: Option<Who>, hooks: Vec<Hook>) {
     match first {
-        Some(Who::Waiter(waker)) => probe::wake(waker),
+        Some(Who::Waiter(waker)) => waker::wake_at_end(waker),
         Some(Who::Listener(listener)) => inform(task, listener),
         None => {}
     }
@@ -183,7 +183,7 @@ fn tell_listed(task: &TaskRef, hooks: Vec<Hook>) {
     let mut callbacks = false;
     for hook in hooks {
         match hook {
-            Hook::Waiter(_, waker) => probe::wake(waker),
+            Hook::Waiter(_, waker) => waker::wake_at_end(waker),
             Hook::Listener(_, listener) => inform(task, listener),
             Hook::Callback(_, callback) => {
                 callbacks = true;

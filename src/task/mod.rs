@@ -56,6 +56,8 @@ pub(crate) type Job = Box<dyn FnOnce() + Send>;
 pub(crate) enum Why {
     /// Somebody woke it, or it is new.
     Woken,
+    /// The task that it awaited has ended. What it awaits next may well be ready behind it, too.
+    Ended,
     /// It woke itself while it was polled: it goes behind everything that is ready.
     Yielded,
 }

@@ -52,13 +52,13 @@ impl Runnable {
         unsafe { TaskRef::from_header(self.0) }
     }
 
-    /// Queues a task that was made with [`First::Queued`].
     /// The number of the task.
     pub(crate) fn number(&self) -> u64 {
         // SAFETY: the right to poll keeps the task alive.
         unsafe { self.0.as_ref() }.id()
     }
 
+    /// Queues a task that was made with [`First::Queued`].
     pub(crate) fn queue(self) {
         self.queue_for(Why::Woken);
     }

@@ -438,8 +438,12 @@ impl TaskRef {
 
     /// Wakes the task for a reason that only it knows.
     pub(crate) fn wake(&self) {
+        self.wake_for(Why::Woken);
+    }
+
+    pub(super) fn wake_for(&self, why: Why) {
         if self.header().state.wake() == Wake::Queue {
-            self.queue();
+            schedule(self.0, why);
         }
     }
 

@@ -7,8 +7,9 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
-use crate::task::current;
+use crate::probe;
 use crate::task::raw::{Header, TaskRef};
+use crate::task::{Why, current};
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, release);
 
@@ -52,18 +53,28 @@ unsafe fn wake(data: *const ()) {
     // SAFETY: a waker holds a reference, which this call takes over.
     let task = ManuallyDrop::into_inner(unsafe { reference(data) });
     // The reference goes last: it keeps the task's home alive while the task may already end.
-    wake_task(&task);
+    wake_task(&task, Why::Woken);
 }
 
 unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: a waker holds a reference.
     let task = unsafe { reference(data) };
-    wake_task(&task);
+    wake_task(&task, Why::Woken);
 }
 
-fn wake_task(task: &TaskRef) {
+/// Wakes one who awaited the end of a task.
+pub(super) fn wake_at_end(waker: Waker) {
+    if !std::ptr::eq(waker.vtable(), &VTABLE) {
+        return probe::wake(waker);
+    }
+    // SAFETY: a waker holds a reference, which is not dropped with it, but goes over.
+    let task = unsafe { reference(ManuallyDrop::new(waker).data()) };
+    wake_task(&ManuallyDrop::into_inner(task), Why::Ended);
+}
+
+fn wake_task(task: &TaskRef, why: Why) {
     if !current::wakes_itself(task) {
-        task.wake();
+        task.wake_for(why);
     }
 }
 
