@@ -2,27 +2,30 @@
 
 use std::panic::Location;
 use std::sync::Arc as StdArc;
-use std::sync::Mutex as StdMutex;
 use std::time::Duration;
 
 use loom::thread;
 
 use super::common::{Deserted, explore, milliseconds, run};
 use crate::runtime::calls::Call;
-use crate::sys::{Arc, AtomicBool, AtomicUsize, Ordering};
+use crate::sys::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering};
 
-/// Callbacks write their numbers here.
-type Log = StdArc<StdMutex<Vec<u32>>>;
+/// Callbacks write their numbers here. The model knows this lock, and so tries their orders.
+type Log = StdArc<Mutex<Vec<u32>>>;
 
 fn soon(runtime: &Deserted, log: &Log, number: u32) -> StdArc<Call> {
     let log = log.clone();
-    runtime.engine.calls().soon(move || log.lock().unwrap().push(number), Location::caller())
+    runtime.engine.calls().soon(move || log.lock().push(number), Location::caller())
+}
+
+fn log() -> Log {
+    StdArc::new(Mutex::new(Vec::new()))
 }
 
 /// What was called, in that order; and nobody keeps a callback.
 fn called(log: Log) -> Vec<u32> {
     let log = StdArc::try_unwrap(log).expect("a callback is kept, though it never will be called");
-    log.into_inner().unwrap()
+    std::mem::take(&mut *log.lock())
 }
 
 /// Two threads add callbacks while they are called: each is, once, and those of one thread in its
@@ -32,7 +35,7 @@ fn called(log: Log) -> Vec<u32> {
 fn callbacks_are_called_once_and_in_order() {
     explore(|| {
         let runtime = Deserted::new();
-        let log = Log::default();
+        let log = log();
         let first = soon(&runtime, &log, 1);
         let runner = thread::spawn({
             let engine = runtime.engine.clone();
@@ -54,7 +57,7 @@ fn callbacks_are_called_once_and_in_order() {
 fn a_callback_is_called_or_cancelled() {
     explore(|| {
         let runtime = Deserted::new();
-        let log = Log::default();
+        let log = log();
         let call = soon(&runtime, &log, 1);
         let canceller = thread::spawn(move || {
             let cancelled = call.cancel();
@@ -73,11 +76,11 @@ fn a_callback_is_called_or_cancelled() {
 fn a_callback_comes_while_the_queue_is_closed() {
     explore(|| {
         let runtime = Deserted::new();
-        let log = Log::default();
+        let log = log();
         let adding = thread::spawn({
             let (engine, log) = (runtime.engine.clone(), log.clone());
             move || {
-                let work = move || log.lock().unwrap().push(1);
+                let work = move || log.lock().push(1);
                 drop(engine.calls().soon(work, Location::caller()));
             }
         });
@@ -97,9 +100,9 @@ fn a_callback_comes_while_the_queue_is_closed() {
 fn a_moment_comes_while_the_queue_is_closed() {
     explore(|| {
         let runtime = Deserted::new();
-        let log = Log::default();
+        let log = log();
         let there = log.clone();
-        let work = move || there.lock().unwrap().push(1);
+        let work = move || there.lock().push(1);
         let at = milliseconds(1);
         let call = runtime.engine.calls().at(at, work, Location::caller()).0;
         let firing = runtime.fires_elsewhere(at);
@@ -118,11 +121,11 @@ fn a_moment_comes_while_the_queue_is_closed() {
 fn a_later_callback_comes_while_the_queue_is_closed() {
     explore(|| {
         let runtime = Deserted::new();
-        let log = Log::default();
+        let log = log();
         let adding = thread::spawn({
             let (engine, there) = (runtime.engine.clone(), log.clone());
             move || {
-                let work = move || there.lock().unwrap().push(1);
+                let work = move || there.lock().push(1);
                 drop(engine.calls().at(milliseconds(1), work, Location::caller()));
             }
         });

@@ -136,7 +136,7 @@ fn an_awaited_child_is_asked_by_parent_and_group() {
 }
 
 /// Two children fail at once: one of them makes the others, and the parent, end, once (TG-08).
-/// Breaks if `ended` aborts in another phase than Open.
+/// Breaks if `failed` aborts in another phase than Open.
 #[test]
 fn two_children_fail_at_once() {
     explore_at_most(2, || {
@@ -228,7 +228,7 @@ fn the_group_is_dropped_while_a_child_fails() {
 }
 
 /// The last child ends while the body does: somebody sees that the group is over. Breaks if `exit`
-/// comes after `finish`, or if `ended` does not look whether it is over.
+/// comes after `finish`, or if `leave` does not look whether it is over.
 #[test]
 fn the_last_child_ends_while_the_body_does() {
     explore(|| {

@@ -93,6 +93,10 @@ impl<T> Worker<T> {
         self.queue.pop()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }

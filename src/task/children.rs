@@ -8,16 +8,22 @@
 //! | Finished | all children's end, after the body's | refused         |                      |
 //! | Dropped  | the group's drop, half-way           | refused         | is reported          |
 //!
-//! One lock decides (TG-19): a child either joins before an abort, and is asked to end by it, or is
-//! refused. It is spawned outside the lock, between [`reserve`](Children::reserve), which keeps the
-//! group from finishing, and [`admit`](Reserved::admit), which finds out about an abort meanwhile.
+//! One word holds the phase and counts the children that live or are being spawned: a child that
+//! ends well takes one step on it. The list of them is for those who ask them all to end; whoever
+//! has ended stays in it until it is tidied.
+//!
+//! A child is [reserved](Children::reserve) in the word, which keeps the group from finishing, and
+//! spawned, and [admitted](Reserved::admit) to the list, where it finds out about an abort
+//! meanwhile: so it either joins before, and is asked to end, or is refused (TG-19). The phase
+//! changes under the list's lock only.
 //! Model: `loom-tests/group.rs`.
 
 use std::fmt;
+use std::task::Waker;
 
 use crate::error::Error;
 use crate::probe;
-use crate::sys::{Arc, Mutex};
+use crate::sys::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::task::answers::Ending;
 use crate::task::cancel;
 use crate::task::grouped::Trigger;
@@ -26,12 +32,13 @@ use crate::task::members::Members;
 use crate::task::raw::TaskRef;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 enum Phase {
-    Created,
-    Open,
-    Aborting,
-    Finished,
-    Dropped,
+    Created = 0,
+    Open = 1,
+    Aborting = 2,
+    Finished = 3,
+    Dropped = 4,
 }
 
 /// The task group takes no more children: it has not begun, is shutting down, or is finished.
@@ -50,93 +57,79 @@ impl fmt::Display for GroupRefused {
 
 impl std::error::Error for GroupRefused {}
 
-/// The list.
+/// Who belongs to a group.
 pub(crate) struct Children {
-    state: Mutex<State>,
+    word: AtomicU64,
+    list: Mutex<List>,
     trigger: Arc<Trigger>,
 }
 
-struct State {
-    phase: Phase,
-    /// The body has ended.
-    exiting: bool,
-    /// Being spawned.
-    reserved: usize,
-    live: Live,
+/// What the word says: the phase in its lowest bits, whether the body has ended, and a count.
+#[derive(Clone, Copy)]
+struct Word(u64);
+
+const PHASE: u64 = 0b111;
+/// The body has ended.
+const EXITING: u64 = 0b1000;
+/// One child that lives, or is being spawned.
+const CHILD: u64 = 0b1_0000;
+
+impl Word {
+    fn phase(self) -> Phase {
+        match self.0 & PHASE {
+            0 => Phase::Created,
+            1 => Phase::Open,
+            2 => Phase::Aborting,
+            3 => Phase::Finished,
+            _ => Phase::Dropped,
+        }
+    }
+
+    fn count(self) -> usize {
+        (self.0 / CHILD) as usize
+    }
+
+    /// The body is over, and nobody is left: the parent is to leave.
+    fn is_over(self) -> bool {
+        self.0 & !PHASE == EXITING
+    }
+}
+
+#[derive(Default)]
+struct List {
+    /// All who live, and some who have ended.
+    tasks: Vec<TaskRef>,
     /// Of children that failed, in the order of their ends.
     errors: Vec<Error>,
 }
 
-/// So many places an empty group keeps.
-const KEPT: usize = 1024;
+/// A list that is shorter is never tidied.
+const SHORT: usize = 64;
 
-/// The children that live, each at a place of its own, which its listener knows.
-///
-/// Invariant: a place that is in `free` is empty; all others are taken.
-#[derive(Default)]
-struct Live {
-    places: Vec<Option<TaskRef>>,
-    free: Vec<usize>,
-}
-
-impl Live {
-    fn is_empty(&self) -> bool {
-        self.places.len() == self.free.len()
-    }
-
-    fn insert(&mut self, task: TaskRef) -> usize {
-        match self.free.pop() {
-            Some(place) => {
-                self.places[place] = Some(task);
-                place
-            }
-            None => {
-                self.places.push(Some(task));
-                self.places.len() - 1
-            }
+impl List {
+    /// Takes those out who have ended, for the caller to drop outside the lock, if they may be half
+    /// of all: so each is looked at a few times at most.
+    fn tidy(&mut self, live: usize) -> Vec<TaskRef> {
+        if self.tasks.len() < SHORT.max(2 * live) {
+            return Vec::new();
         }
+        let ended = |task: &TaskRef| task.is_finished();
+        let (ended, live) = std::mem::take(&mut self.tasks).into_iter().partition(ended);
+        self.tasks = live;
+        ended
     }
 
-    fn remove(&mut self, place: usize) -> Option<TaskRef> {
-        let task = self.places[place].take();
-        self.free.push(place);
-        if self.is_empty() {
-            self.begin_again();
-        }
-        task
-    }
-
-    /// Nobody is left: what many children took is given back, what few took is kept.
-    fn begin_again(&mut self) {
-        if self.places.len() > KEPT {
-            *self = Live::default();
-        }
-        self.places.clear();
-        self.free.clear();
-    }
-
-    /// All of them, in the order of their spawning.
-    fn tasks(&self) -> Vec<TaskRef> {
-        let mut tasks: Vec<TaskRef> = self.places.iter().flatten().cloned().collect();
-        tasks.sort_unstable_by_key(|task| task.header().id());
-        tasks
-    }
-}
-
-impl State {
-    fn is_empty(&self) -> bool {
-        self.live.is_empty() && self.reserved == 0
-    }
-
-    /// The body is over, and nobody is left: the parent is to leave.
-    fn is_over(&self) -> bool {
-        self.exiting && self.is_empty()
+    /// All who live, in the order of their spawning.
+    fn live(&self) -> Vec<TaskRef> {
+        let live = self.tasks.iter().filter(|task| !task.is_finished());
+        let mut live: Vec<TaskRef> = live.cloned().collect();
+        live.sort_unstable_by_key(|task| task.header().id());
+        live
     }
 
     /// Those who are asked to end now.
-    fn abort(&mut self, phase: Phase) -> Aborted {
-        self.phase = phase;
-        let tasks = self.live.tasks();
+    fn abort(&self) -> Aborted {
+        let tasks = self.live();
         let numbers = tasks.iter().map(|task| task.header().id()).collect();
         Aborted { tasks, members: Arc::new(Members::new(numbers)) }
     }
@@ -158,53 +151,71 @@ impl Aborted {
 
 impl Children {
     pub(crate) fn new(trigger: Arc<Trigger>) -> Self {
-        let (phase, exiting, reserved) = (Phase::Created, false, 0);
-        let (live, errors) = (Live::default(), Vec::new());
-        Children { state: Mutex::new(State { phase, exiting, reserved, live, errors }), trigger }
+        let word = AtomicU64::new(Phase::Created as u64);
+        Children { word, list: Mutex::new(List::default()), trigger }
+    }
+
+    fn word(&self) -> Word {
+        // Pairs with the steps of those who have left: what they did is seen.
+        Word(self.word.load(Ordering::Acquire))
+    }
+
+    /// Under the list's lock, whose guard is shown.
+    fn enter(&self, phase: Phase, _list: &MutexGuard<'_, List>) {
+        let change = |word| Some(word & !PHASE | phase as u64);
+        let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, change);
     }
 
     /// The group begins.
     pub(crate) fn open(&self) {
-        self.state.lock().phase = Phase::Open;
+        self.enter(Phase::Open, &self.list.lock());
     }
 
     /// Somebody is about to spawn a child. Until the answer is admitted, or dropped, the group does
     /// not finish.
     pub(crate) fn reserve(this: &Arc<Self>) -> Result<Reserved, GroupRefused> {
-        let mut state = this.state.lock();
-        match state.phase {
-            Phase::Open if state.is_over() => Err(GroupRefused(Phase::Finished)),
-            Phase::Open => {
-                state.reserved += 1;
-                drop(state);
-                Ok(Reserved(Some(this.clone())))
-            }
-            other => Err(GroupRefused(other)),
+        let one_more = |word| match Word(word).phase() {
+            Phase::Open if !Word(word).is_over() => Some(word + CHILD),
+            _ => None,
+        };
+        match this.word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
+            Ok(_) => Ok(Reserved(Some(this.clone()))),
+            Err(word) => Err(GroupRefused(match Word(word).phase() {
+                Phase::Open => Phase::Finished,
+                other => other,
+            })),
         }
     }
 
     /// A child has been spawned.
     fn admit(this: Arc<Self>, task: &TaskRef) {
-        let (place, aborted) = {
-            let mut state = this.state.lock();
-            state.reserved -= 1;
-            (state.live.insert(task.clone()), state.phase != Phase::Open)
+        let (aborted, ended) = {
+            let mut list = this.list.lock();
+            let word = this.word();
+            list.tasks.push(task.clone());
+            (word.phase() != Phase::Open, list.tidy(word.count()))
         };
-        task.listen(Listener::Child(this, place));
+        drop(ended);
+        task.listen(Listener::Child(this));
         if aborted {
             cancel::request_but(task, None, None);
         }
     }
 
-    /// A child is not spawned after all.
-    fn give_up(&self) {
-        let over = {
-            let mut state = self.state.lock();
-            state.reserved -= 1;
-            state.is_over()
-        };
-        if over {
-            self.wake();
+    /// One less: a child has ended, or is not spawned after all. `waker`: who is woken anyway.
+    fn leave(&self, waker: Option<Waker>) {
+        // Whoever sees the count sees what was done before.
+        let word = Word(self.word.fetch_sub(CHILD, Ordering::AcqRel) - CHILD);
+        match waker.or_else(|| if word.is_over() { self.trigger.take_waker() } else { None }) {
+            Some(waker) => probe::wake(waker),
+            None => self.tidy(word.count()),
+        }
+    }
+
+    /// Now and then, when so many are left: all, or half of those at the last time.
+    fn tidy(&self, live: usize) {
+        if live == 0 || live >= SHORT && live.is_power_of_two() {
+            drop(self.list.lock().tidy(live));
         }
     }
 
@@ -213,46 +224,42 @@ impl Children {
         self.trigger.parent()
     }
 
-    /// A child has ended. The first that fails makes the parent and all others end, too (TG-03).
-    pub(super) fn ended(&self, place: usize, task: &TaskRef) {
+    /// A child has ended.
+    pub(super) fn ended(&self, task: &TaskRef) {
         let failed = task.header().state.ending() == Some(Ending::Failed);
-        let mut state = self.state.lock();
-        // Its reference is not the last: whoever calls this has one.
-        let child = state.live.remove(place);
-        let mut aborted = None;
-        if failed && state.phase != Phase::Dropped {
-            // Looked at only here: what nobody can raise any more is reported (TG-17).
-            state.errors.extend(task.error());
-            if state.phase == Phase::Open {
-                aborted = Some(state.abort(Phase::Aborting));
-            }
-        }
-        let over = state.is_over();
-        drop(state);
-        drop(child);
-        // The children first, then the parent, which may await somebody, too.
-        let waker = aborted.and_then(|aborted| {
-            aborted.cancel();
-            self.trigger.fire(&aborted.members)
-        });
-        match waker {
-            Some(waker) => probe::wake(waker),
-            None if over => self.wake(),
-            None => {}
-        }
+        let waker = if failed { self.failed(task) } else { None };
+        self.leave(waker);
     }
 
-    fn wake(&self) {
-        if let Some(waker) = self.trigger.take_waker() {
-            probe::wake(waker);
+    /// The first child that fails makes all others end, then the parent, which may await somebody,
+    /// too (TG-03).
+    #[cold]
+    fn failed(&self, task: &TaskRef) -> Option<Waker> {
+        let mut list = self.list.lock();
+        let phase = self.word().phase();
+        if phase == Phase::Dropped {
+            return None;
         }
+        // Looked at only here: what nobody can raise any more is reported (TG-17).
+        list.errors.extend(task.error());
+        if phase != Phase::Open {
+            return None;
+        }
+        self.enter(Phase::Aborting, &list);
+        let aborted = list.abort();
+        drop(list);
+        aborted.cancel();
+        self.trigger.fire(&aborted.members)
     }
 
     /// Asks all children to end, unless that was done before: then false.
     pub(crate) fn abort(&self) -> bool {
         let aborted = {
-            let mut state = self.state.lock();
-            (state.phase == Phase::Open).then(|| state.abort(Phase::Aborting))
+            let list = self.list.lock();
+            (self.word().phase() == Phase::Open).then(|| {
+                self.enter(Phase::Aborting, &list);
+                list.abort()
+            })
         };
         if let Some(aborted) = &aborted {
             aborted.cancel();
@@ -262,28 +269,33 @@ impl Children {
 
     /// The body has ended.
     pub(crate) fn exit(&self) {
-        self.state.lock().exiting = true;
+        self.word.fetch_or(EXITING, Ordering::Relaxed);
     }
 
     /// Have all children ended, after the body? Then the group is finished; their errors.
     pub(crate) fn finish(&self) -> Option<Vec<Error>> {
-        let mut state = self.state.lock();
-        if !state.is_over() {
+        if !self.word().is_over() {
             return None;
         }
-        state.phase = Phase::Finished;
-        Some(std::mem::take(&mut state.errors))
+        // Nobody joins any more.
+        let mut list = self.list.lock();
+        self.enter(Phase::Finished, &list);
+        let List { errors, tasks } = std::mem::take(&mut *list);
+        drop(list);
+        drop(tasks);
+        Some(errors)
     }
 
     /// The group is dropped before it is finished: its children are asked to end, and what they
     /// failed with is reported.
     pub(crate) fn abandon(&self) {
         let (aborted, errors) = {
-            let mut state = self.state.lock();
-            if state.phase == Phase::Finished {
+            let mut list = self.list.lock();
+            if self.word().phase() == Phase::Finished {
                 return;
             }
-            (state.abort(Phase::Dropped), std::mem::take(&mut state.errors))
+            self.enter(Phase::Dropped, &list);
+            (list.abort(), std::mem::take(&mut list.errors))
         };
         for error in errors {
             probe::group_abandoned(&error);
@@ -294,10 +306,9 @@ impl Children {
 
 impl fmt::Debug for Children {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.state.lock();
-        let (phase, errors) = (state.phase, state.errors.clone());
-        let live = state.live.tasks();
-        drop(state);
+        let list = self.list.lock();
+        let (phase, live, errors) = (self.word().phase(), list.live(), list.errors.clone());
+        drop(list);
         let mut shown = f.debug_struct("TaskGroup");
         shown.field("phase", &phase).field("children", &live).field("errors", &errors).finish()
     }
@@ -319,7 +330,7 @@ impl Reserved {
 impl Drop for Reserved {
     fn drop(&mut self) {
         if let Some(children) = self.0.take() {
-            children.give_up();
+            children.leave(None);
         }
     }
 }

@@ -10,7 +10,7 @@
 //! | null                        |                 | nobody                    |
 //! | its table of functions      | its data        | a waker                   |
 //! | the several, + `SEVERAL`    | which of them   | the listener of several   |
-//! | the children, + `CHILD`     | its place there | the listener of a group   |
+//! | the children, + `CHILD`     |                 | the listener of a group   |
 //!
 //! Invariant: what the words stand for is owned by them, and is taken out once.
 
@@ -68,8 +68,8 @@ impl Earliest {
             Who::Listener(Listener::Several(several, number)) => {
                 (marked(Arc::into_raw(several), SEVERAL), ptr::without_provenance(number))
             }
-            Who::Listener(Listener::Child(children, place)) => {
-                (marked(Arc::into_raw(children), CHILD), ptr::without_provenance(place))
+            Who::Listener(Listener::Child(children)) => {
+                (marked(Arc::into_raw(children), CHILD), ptr::null())
             }
         };
     }
@@ -92,7 +92,7 @@ impl Earliest {
                 }
                 CHILD => {
                     let children: Arc<Children> = Arc::from_raw(address.cast());
-                    Who::Listener(Listener::Child(children, data.addr()))
+                    Who::Listener(Listener::Child(children))
                 }
                 _ => Who::Waiter(Waker::new(data, &*address.cast::<RawWakerVTable>())),
             }
@@ -198,10 +198,10 @@ mod tests {
         let Some(Listener::Several(several, 7)) = first.listener() else { panic!("another") };
         assert!(Arc::ptr_eq(&several, watch.several()));
         assert!(matches!(first.take(), Some(Who::Listener(Listener::Several(_, 7)))));
-        first.put(Who::Listener(Listener::Child(children.clone(), usize::MAX)));
-        assert!(matches!(first.listener(), Some(Listener::Child(_, usize::MAX))));
-        assert!(matches!(first.take_listener(), Some(Listener::Child(_, usize::MAX))));
-        first.put(Who::Listener(Listener::Child(children.clone(), 0)));
+        first.put(Who::Listener(Listener::Child(children.clone())));
+        assert!(matches!(first.listener(), Some(Listener::Child(_))));
+        assert!(matches!(first.take_listener(), Some(Listener::Child(_))));
+        first.put(Who::Listener(Listener::Child(children.clone())));
         drop(first);
         assert_eq!(Arc::strong_count(&children), 1);
     }

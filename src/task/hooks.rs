@@ -42,8 +42,8 @@ pub(crate) type Callback = Box<dyn FnOnce(TaskRef) + Send>;
 pub(crate) enum Listener {
     /// Of one of several that are awaited as one, and which.
     Several(Arc<Several>, usize),
-    /// Of a child of a group, and its place there.
-    Child(Arc<Children>, usize),
+    /// Of a child of a group.
+    Child(Arc<Children>),
 }
 
 impl Listener {
@@ -51,7 +51,7 @@ impl Listener {
     fn ended(self, task: &TaskRef) {
         match self {
             Listener::Several(several, number) => several.ended(number, task),
-            Listener::Child(children, place) => children.ended(place, task),
+            Listener::Child(children) => children.ended(task),
         }
     }
 
@@ -59,7 +59,7 @@ impl Listener {
     pub(super) fn waiter(&self) -> Option<TaskRef> {
         match self {
             Listener::Several(several, _) => several.waiter(),
-            Listener::Child(children, _) => children.parent(),
+            Listener::Child(children) => children.parent(),
         }
     }
 }
