@@ -99,6 +99,13 @@ pub(crate) fn wake(waker: Waker) {
     contain("a waker", || waker.wake());
 }
 
+/// As [`wake`], one after the other: whoever panics takes nothing from those behind.
+#[inline]
+pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    let mut wakers = wakers.into_iter();
+    while contain("a waker", || wakers.by_ref().for_each(Waker::wake)).is_none() {}
+}
+
 /// Runs foreign code that nobody waits for: a waker, a callback, a destructor. A panic in it is
 /// reported, and goes no further; then there is no result.
 #[inline]

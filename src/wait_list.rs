@@ -319,7 +319,7 @@ impl Wakers {
 
     /// Wakes everybody, in order, and has room for as many again.
     pub(crate) fn wake_and_keep_room(&mut self) {
-        self.first.take().into_iter().chain(self.more.drain(..)).for_each(probe::wake);
+        probe::wake_all(self.first.take().into_iter().chain(self.more.drain(..)));
     }
 }
 

@@ -282,7 +282,7 @@ impl Stage {
         self.story().time(Instant::now());
         let mut due = Vec::new();
         self.timers.fire(Instant::now(), &mut |waker| due.push(waker));
-        due.into_iter().for_each(probe::wake);
+        probe::wake_all(due);
         true
     }
 

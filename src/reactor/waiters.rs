@@ -50,7 +50,7 @@ pub(super) struct Wakers {
 impl Wakers {
     /// A panic of one takes nothing from the others, nor from what came with the same events.
     pub(super) fn wake(self) {
-        self.first.into_iter().flatten().chain(self.more).for_each(probe::wake);
+        probe::wake_all(self.first.into_iter().flatten().chain(self.more));
     }
 }
 

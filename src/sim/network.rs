@@ -94,7 +94,7 @@ impl Network {
         state.settle();
         let woken = std::mem::take(&mut state.woken);
         drop(state);
-        woken.into_iter().for_each(probe::wake);
+        probe::wake_all(woken);
         result
     }
 

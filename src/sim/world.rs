@@ -253,7 +253,7 @@ impl World {
     /// A timer was set to a moment that had passed: what it wakes goes behind what is ready.
     fn fire_late(&self) {
         self.late.store(true, Ordering::Relaxed);
-        self.due().into_iter().for_each(probe::wake);
+        probe::wake_all(self.due());
         self.late.store(false, Ordering::Relaxed);
     }
 
