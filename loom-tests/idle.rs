@@ -153,6 +153,25 @@ fn whoever_sleeps_last_is_guarded() {
     });
 }
 
+/// While all sleep whenever it looks, the guard looks less and less often. Breaks if it goes on so
+/// when somebody is awake.
+#[test]
+fn a_guard_of_sleepers_takes_its_time() {
+    explore(|| {
+        let idle = Idle::new(2);
+        let span = || match idle.limit(0, NOW, || None) {
+            Limit::Guard { until, .. } => until - NOW,
+            other => panic!("no guard: {other:?}"),
+        };
+        let _ = idle.announce(0, false, false);
+        assert_eq!(span(), LOOK);
+        let _ = idle.announce(1, false, false);
+        assert_eq!([span(), span(), span()], [LOOK * 2, LOOK * 4, LOOK * 4]);
+        assert!(!idle.leave(1, NOW).searching);
+        assert_eq!(span(), LOOK);
+    });
+}
+
 /// All sleep again, and call the guard off that was to be reminded, while a thread arms a timer
 /// that comes after the reminder would have: somebody learns of it. Breaks if `announce` leaves
 /// `until` as it was, or without its fence.

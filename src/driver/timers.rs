@@ -238,6 +238,22 @@ impl Timers {
         (next != NOTHING).then(|| Instant::from_nanoseconds(next))
     }
 
+    /// Before a sleep: moves what comes soon to the heap, for then [`next`](Timers::next) is the
+    /// moment of a timer, and not the one at which a bucket must be looked at.
+    pub(crate) fn settle(&self, now: Instant) {
+        let soon = now.nanoseconds().saturating_add(SOON);
+        for slot in &self.slots {
+            // A moment may be that of a bucket which has emptied.
+            for _ in 0..SETTLED_AT_ONCE {
+                let next = slot.next();
+                if next > soon.min(self.heap.next()) {
+                    break;
+                }
+                self.inspect(slot, next);
+            }
+        }
+    }
+
     /// Marks all timers fired whose moment has come by `now` and hands their wakers to `sink`, in
     /// the order of their deadlines, outside of all locks. A few loads if nothing is due: call it
     /// whenever the clock has been read.
@@ -300,6 +316,12 @@ impl Timers {
 
 /// How many timers one hold of a slot's lock moves.
 const MOVED_AT_ONCE: usize = 64;
+
+/// How many inspections of a slot come before a sleep at most.
+const SETTLED_AT_ONCE: usize = 4;
+
+/// A sleep that is longer, in nanoseconds, may as well end early once.
+const SOON: u64 = 1 << 26;
 
 /// How many timers one hold of the heap's lock fires.
 const FIRED_AT_ONCE: usize = 32;

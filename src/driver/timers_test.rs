@@ -75,6 +75,31 @@ fn far_timer_is_looked_at_once_per_level() {
 }
 
 #[test]
+fn who_settles_before_a_sleep_is_woken_once_for_what_comes_soon() {
+    let all = Timers::new(1);
+    let nodes = timers(3);
+    let arm = |node: usize, length: u64| {
+        all.arm(node % 2, nodes[node].as_ref(), at(length * MILLISECOND), Waker::noop().clone())
+    };
+    assert!(arm(0, 50) && all.next() < Some(at(50 * MILLISECOND)));
+    all.settle(at(0));
+    assert_eq!(all.next(), Some(at(50 * MILLISECOND)));
+    // Whoever sleeps until then is told of another one, wherever that is kept.
+    assert!(arm(1, 20));
+    all.settle(at(0));
+    assert_eq!(all.next(), Some(at(20 * MILLISECOND)));
+    arm(2, 3_600_000);
+    assert_eq!(fire(&all, 20 * MILLISECOND), 1);
+    assert_eq!(all.next(), Some(at(50 * MILLISECOND)));
+    assert_eq!(fire(&all, 50 * MILLISECOND), 1);
+    // What is far away stays in its bucket, and is not in the way of what comes before.
+    let inspection = all.next();
+    all.settle(at(50 * MILLISECOND));
+    assert!(all.next() == inspection && inspection < Some(at(3_600_000 * MILLISECOND)));
+    nodes.iter().for_each(|node| all.disarm(node.as_ref()));
+}
+
+#[test]
 #[cfg_attr(miri, ignore = "takes long, and there is nothing unsafe that others do not do")]
 fn timeouts_that_never_pass_take_no_more_room_with_time() {
     const PATIENCE: u64 = 10_000 * MILLISECOND;
@@ -274,6 +299,9 @@ fn any_program_fires_what_a_sorted_set_would() {
                     assert!(nodes[index].fired());
                     deadlines[index] = None;
                 }
+            }
+            if random.u8(..8) == 0 {
+                all.settle(at(now));
             }
             let first = armed.first().map(|entry| at(entry.0));
             assert!(first.is_none() || all.next() <= first, "seed {seed}");

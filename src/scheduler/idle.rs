@@ -37,6 +37,9 @@ const SLEEPER: usize = 2;
 /// at the second look.
 pub(crate) const LOOK: Duration = Duration::from_micros(200);
 
+/// While all sleep, it doubles its span so often.
+const MOST_QUIET: u32 = 2;
+
 #[derive(Debug)]
 pub(crate) struct Idle {
     /// The number of sleepers (changed under the lock only) and whether somebody searches.
@@ -54,6 +57,8 @@ struct Sleepers {
     /// One of them.
     guard: Option<usize>,
     watch: Watching,
+    /// At so many looks in a row all slept.
+    quiet: u32,
 }
 
 /// Does the guard look after those who are awake?
@@ -63,7 +68,7 @@ enum Watching {
     No,
     /// It is asleep, and will be reminded of it.
     Reminded,
-    /// It looks every [`LOOK`], half as often while all sleep.
+    /// It looks every [`LOOK`]; less and less often while all sleep whenever it does.
     Yes,
 }
 
@@ -95,7 +100,7 @@ impl Idle {
         Idle {
             word: AtomicUsize::new(0),
             until: AtomicU64::new(0),
-            sleepers: Mutex::new(Sleepers { parked, guard: None, watch: Watching::No }),
+            sleepers: Mutex::new(Sleepers { parked, guard: None, watch: Watching::No, quiet: 0 }),
             workers,
         }
     }
@@ -223,8 +228,9 @@ impl Idle {
         if !all_sleep || reminded {
             sleepers.watch = Watching::Yes;
         }
+        sleepers.quiet = if all_sleep { (sleepers.quiet + 1).min(MOST_QUIET) } else { 0 };
         let look = match sleepers.watch {
-            Watching::Yes => now + LOOK * if all_sleep { 2 } else { 1 },
+            Watching::Yes => now + LOOK * (1 << sleepers.quiet),
             _ => Instant::NEVER,
         };
         // Those who are awake look at the timers; the watch looks after them.

@@ -223,7 +223,8 @@ impl<'a> Turn<'a> {
     /// One round of a search. Events first: they are this worker's own.
     fn look_around(&mut self, now: Instant, round: u32) -> Option<Runnable> {
         let shared = self.shared;
-        if round.is_multiple_of(4) {
+        // Who parks at once has its driver looked at then.
+        if round.is_multiple_of(4) && !self.spin.is_zero() {
             shared.driver.poll(self.local.index);
         }
         if shared.timers.next().is_some_and(|next| next <= now) {
@@ -329,7 +330,10 @@ impl<'a> Turn<'a> {
         let mut now = began;
         let mut trimmed = false;
         while !self.shared.is_stopped() {
-            let next_timer = || self.shared.timers.next();
+            let next_timer = || {
+                self.shared.timers.settle(now);
+                self.shared.timers.next()
+            };
             let limit = self.shared.idle.limit(self.local.index, now, next_timer);
             if let Limit::Guard { reminded: true, .. } = limit {
                 self.keep_watch(now, false);
