@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use filch::net::{TcpListener, TcpStream};
 use filch::time::Instant;
-use filch::{Handle, Result, Runtime, interval, sleep, spawn, timeout, to_thread};
+use filch::{Handle, Result, Runtime, interval, sleep, spawn, timeout, timeout_scope, to_thread};
 use libc::{c_int, clockid_t, time_t, timespec, timeval};
 
 /// A year, and a bit.
@@ -164,4 +164,29 @@ fn when_time_has_passed_unseen_all_whose_time_it_was_are_woken_once() {
     assert!(!beyond.is_finished());
     beyond.cancel();
     assert!(beyond.wait().unwrap_err().is_cancelled());
+}
+
+#[test]
+fn a_deadline_that_was_put_off_is_the_one_that_counts() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let _alone = alone();
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let timed = runtime.handle().spawn(timeout_scope(HOUR / 2, move |deadline| async move {
+        let put_off = Instant::now() + HOUR * 3 / 2;
+        deadline.reschedule(put_off)?;
+        tell.send((deadline, put_off))?;
+        std::future::pending::<Result<()>>().await
+    }));
+    let (deadline, put_off) = told.recv().unwrap();
+    let an_hour_passes = || {
+        AHEAD.fetch_add(HOUR.as_secs() as i64, Ordering::AcqRel);
+        // The first looks at the clock, so whoever that wakes has run before the second.
+        (0..2).for_each(|_| runtime.handle().spawn(async {}).wait().unwrap());
+    };
+    an_hour_passes();
+    assert!(!timed.is_finished() && !deadline.expired());
+    assert_eq!(deadline.when(), Some(put_off));
+    an_hour_passes();
+    assert!(timed.wait().unwrap_err().is_timeout());
 }

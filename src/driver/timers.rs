@@ -98,6 +98,11 @@ impl Timers {
         }
     }
 
+    /// Do timers fire in the order of their deadlines, however they were armed?
+    pub(crate) fn are_exact(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     /// Arms `timer`, whether it was armed before or not, to ring `bell` once `at` has come.
     ///
     /// True if [`next`](Timers::next) may have become earlier: whoever sleeps until then must be
@@ -118,7 +123,7 @@ impl Timers {
         }
         let at = at.nanoseconds();
         let recent = self.recent.load(Ordering::Relaxed);
-        if self.slots.is_empty() || Buckets::is_near(at, recent) {
+        if self.are_exact() || Buckets::is_near(at, recent) {
             return self.arm_near(claim, at, bell);
         }
         let slot = &self.slots[slot.min(self.slots.len() - 1)];

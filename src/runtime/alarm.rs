@@ -80,6 +80,13 @@ impl Alarm {
         }
     }
 
+    /// Is it set, and may it stay so though its owner wants it later? Not in a simulation, where
+    /// the alarms of one moment go off in the order in which they were set.
+    pub(crate) fn may_come_early(&self) -> bool {
+        let loose = |runtime: &Held| !runtime.timers().are_exact();
+        self.runtime.as_ref().is_some_and(loose) && !self.timer.fired()
+    }
+
     /// Was it set, and did it go off?
     pub(crate) fn fired(&self) -> bool {
         self.runtime.is_some() && self.timer.fired()

@@ -6,7 +6,7 @@
 //! goes its way.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
@@ -27,6 +27,8 @@ pin_project! {
         pub(super) alarm: Alarm,
         pub(super) deadline: Option<Instant>,
         pub(super) expired: bool,
+        // The deadline was put off, and the alarm stands where it stood.
+        early: bool,
         // Somebody else's request went through here: whoever polls it again is unwound again.
         pub(super) passed: bool,
     }
@@ -43,7 +45,7 @@ pub(super) enum End<T> {
 impl<F: Future> Timed<F> {
     pub(super) fn new(future: F, deadline: Option<Instant>) -> Self {
         let (scoped, alarm) = (Scoped::new(future), Alarm::new());
-        Timed { scoped, alarm, deadline, expired: false, passed: false }
+        Timed { scoped, alarm, deadline, expired: false, early: false, passed: false }
     }
 
     /// Polls the future, the alarm being set as it is to be.
@@ -56,7 +58,7 @@ impl<F: Future> Timed<F> {
         if *this.passed {
             return go_on(Cancelled::new(None));
         }
-        if !*this.expired && this.alarm.fired() {
+        if !*this.expired && this.alarm.fired() && !*this.early {
             *this.expired = true;
         }
         let exit = ready!(this.scoped.poll(context, *this.expired, sort));
@@ -93,7 +95,32 @@ impl<F: Future> Timed<F> {
 impl<F> Timed<F> {
     /// Has the alarm gone off, now or before?
     pub(super) fn went_off(&self) -> bool {
-        self.expired || self.alarm.fired()
+        self.expired || self.alarm.fired() && !self.early
+    }
+
+    /// The deadline is another one. A later one leaves the alarm alone, for most are put off again
+    /// before it goes off.
+    pub(super) fn move_to(self: Pin<&mut Self>, deadline: Option<Instant>, waker: &Waker) {
+        let mut this = self.project();
+        let later = this.deadline.zip(deadline).is_some_and(|(before, now)| before <= now);
+        *this.deadline = deadline;
+        *this.early = later && this.alarm.may_come_early();
+        match deadline {
+            Some(_) if *this.early => this.alarm.update_waker(waker),
+            Some(deadline) => this.alarm.arm(deadline, waker),
+            None => this.alarm.as_mut().disarm(),
+        }
+    }
+
+    /// Sets the alarm to the deadline if it went off early.
+    pub(super) fn catch_up(self: Pin<&mut Self>, waker: &Waker) {
+        let this = self.project();
+        if *this.early && this.alarm.fired() {
+            *this.early = false;
+            if let Some(deadline) = this.deadline.filter(|deadline| *deadline > Instant::now()) {
+                this.alarm.arm(deadline, waker);
+            }
+        }
     }
 }
 

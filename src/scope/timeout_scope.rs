@@ -165,12 +165,10 @@ impl<F> TimeoutScope<F> {
     /// Sets the alarm anew if the deadline was moved.
     fn follow(self: Pin<&mut Self>, context: &Context<'_>, polled: bool) {
         let this = self.project();
-        let mut timed = this.timed.project();
         match this.deadline.take_moved(polled) {
-            _ if *timed.expired => {}
-            Some(Some(deadline)) => timed.alarm.as_mut().arm(deadline, context.waker()),
-            Some(None) => timed.alarm.as_mut().disarm(),
-            None => timed.alarm.as_mut().update_waker(context.waker()),
+            _ if this.timed.expired => {}
+            Some(deadline) => this.timed.move_to(deadline, context.waker()),
+            None => this.timed.project().alarm.update_waker(context.waker()),
         }
     }
 }
@@ -185,7 +183,8 @@ impl<F: Future<Output: Outcome>> Future for TimeoutScope<F> {
         }
         this.deadline.keep_waker(context.waker());
         self.as_mut().follow(context, true);
-        let this = self.as_mut().project();
+        let mut this = self.as_mut().project();
+        this.timed.as_mut().catch_up(context.waker());
         if this.timed.as_ref().get_ref().went_off() {
             this.deadline.pass_to(Status::Expiring);
         }
