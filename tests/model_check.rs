@@ -9,7 +9,7 @@ use std::time::Duration;
 use filch::model::Builder;
 use filch::model::cell::UnsafeCell;
 use filch::model::sync::atomic::{AtomicU32, Ordering};
-use filch::sync::{Condition, Event, Lock, Queue};
+use filch::sync::{Condition, Event, Lock, Queue, oneshot};
 use filch::time::Instant;
 use filch::{Error, Handle, Promise, Result, catch_cancelled, model, sleep, spawn};
 use filch::{task_group, timeout, to_thread, yield_now};
@@ -371,6 +371,21 @@ fn a_look_and_a_wait_that_are_not_one_step_are_found() {
             condition.wait(&mut held).await;
         }
         drop(held);
+        task.await
+    });
+}
+
+#[test]
+fn a_look_and_a_step_that_relies_on_it_are_two() {
+    finds("it was open", || async {
+        let (sender, receiver) = oneshot::channel();
+        let task = spawn(async move {
+            drop(receiver);
+            Ok(())
+        });
+        if !sender.is_closed() {
+            assert!(sender.send(7).is_ok(), "it was open");
+        }
         task.await
     });
 }

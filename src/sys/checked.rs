@@ -146,8 +146,9 @@ impl Gate {
         }
     }
 
-    /// Passes, unless this gate was the last one that anybody passed: a look and the step that
-    /// relies on it are one.
+    /// Passes, unless this gate was the last one that anybody passed: in a loop, a look and the
+    /// weak exchange that relies on it are one step. A strong one stands for itself: what it relies
+    /// on may be a look of the program's own.
     fn pass_once(&self) {
         let number = self.0.get().map_or(0, |(number, _)| *number);
         if number == 0 || LAST.replace(0) != number {
@@ -219,7 +220,7 @@ macro_rules! gated {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                self.gate.pass_once();
+                self.gate.pass();
                 self.value.compare_exchange(from, to, success, failure)
             }
 
@@ -230,7 +231,8 @@ macro_rules! gated {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                self.compare_exchange(from, to, success, failure)
+                self.gate.pass_once();
+                self.value.compare_exchange(from, to, success, failure)
             }
         }
     )*};
