@@ -423,6 +423,11 @@ impl TaskRef {
         TaskRef(unsafe { NonNull::new_unchecked(raw.cast_mut().cast()) })
     }
 
+    /// The task's memory, all of it: what a `&Header` leads to is the header alone.
+    pub(super) fn raw(&self) -> NonNull<Header> {
+        self.0
+    }
+
     pub(crate) fn address(&self) -> *const () {
         self.0.as_ptr().cast_const().cast()
     }

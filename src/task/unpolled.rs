@@ -10,7 +10,6 @@
 
 use std::panic::Location;
 use std::pin::Pin;
-use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
 use crate::error::{Error, Promised};
@@ -58,7 +57,7 @@ impl TaskRef {
             header.with_cold(|cold, _| cold.error = Some(error));
         }
         let completed = header.state.settle(ending);
-        finish(NonNull::from(header), completed);
+        finish(self.raw(), completed);
         true
     }
 }
