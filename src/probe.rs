@@ -99,6 +99,12 @@ pub(crate) fn wake(waker: Waker) {
     contain("a waker", || waker.wake());
 }
 
+/// Drops a waker that is not needed any more, where a panic would be nobody's.
+#[inline]
+pub(crate) fn drop_waker(waker: Waker) {
+    contain("a waker", || drop(waker));
+}
+
 /// Runs foreign code that nobody waits for: a waker, a callback, a destructor. A panic in it is
 /// reported, and goes no further; then there is no result.
 #[inline]
