@@ -460,3 +460,9 @@ fn eager_timers_are_no_deadlock() {
         Ok(())
     });
 }
+
+#[test]
+fn a_bound_may_be_as_good_as_none() {
+    let endless = Builder::new().steps(u64::MAX).preemptions(usize::MAX).runs(20_000);
+    assert!(endless.check(|| async { Ok(()) }).is_ok());
+}
