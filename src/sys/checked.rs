@@ -37,10 +37,13 @@ std::thread_local! {
     static LAST: Cell<u64> = const { Cell::new(0) };
     /// The number of the newest gate.
     static GATES: Cell<u64> = const { Cell::new(0) };
-    /// How many locks the running thread holds.
-    static HELD: Cell<u32> = const { Cell::new(0) };
     /// Is told when a thread goes on after others had gone first.
     static SWITCHED: Cell<Option<fn()>> = const { Cell::new(None) };
+}
+
+loom::thread_local! {
+    /// How many locks this thread of the model holds.
+    static HELD: Cell<u32> = Cell::new(0);
 }
 
 /// While it lives, this thread runs a model, and the gates are in use.
@@ -51,7 +54,6 @@ impl Modelled {
     pub(crate) fn enter(switched: fn()) -> Self {
         MODELLED.set(true);
         PASSED.set(0);
-        HELD.set(0);
         SWITCHED.set(Some(switched));
         Modelled(())
     }
@@ -137,7 +139,7 @@ impl Gate {
 
     /// Nobody comes between the steps of a thread that holds a lock.
     fn pass(&self) {
-        if HELD.get() == 0 || !is_modelled() {
+        if !is_modelled() || HELD.with(Cell::get) == 0 {
             drop(self.hold());
         } else {
             loom::stop_exploring();
@@ -324,15 +326,19 @@ impl<T> Mutex<T> {
 
     fn held<'a>(&'a self, gate: Option<Held<'a>>) -> Option<MutexGuard<'a, T>> {
         let value = Some(self.value.try_lock()?);
-        HELD.set(HELD.get() + 1);
+        if gate.is_some() {
+            HELD.with(|held| held.set(held.get() + 1));
+        }
         Some(MutexGuard { lock: self, value, gate })
     }
 }
 
 impl<T> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
-        HELD.set(HELD.get() - 1);
         drop(self.value.take());
+        if self.gate.is_some() && is_modelled() {
+            HELD.with(|held| held.set(held.get() - 1));
+        }
         drop(self.gate.take());
     }
 }
@@ -367,6 +373,7 @@ impl Condvar {
         let lock = guard.lock;
         let gate = guard.gate.take().expect("nobody waits outside a model");
         drop(guard);
+        HELD.with(|held| held.set(held.get() - 1));
         let before = begin();
         let gate = unpoisoned(self.inside().wait(gate));
         passed(lock.gate.inside().0, before);
