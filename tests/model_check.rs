@@ -3,7 +3,10 @@
 //! With `--cfg loom` that is so; without it, the same tests run in the simulation, and those that
 //! only the model can pass are left out.
 
-use std::sync::Arc;
+use std::future::pending;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use filch::model::Builder;
@@ -168,6 +171,28 @@ fn a_panic_that_nobody_sees_fails() {
         let callback = Handle::current().call_soon(|| panic!("in a callback"));
         yield_now().await;
         drop(callback);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_panic_meets_the_locks_of_others_on_its_way() {
+    passes(|| async {
+        let known = Arc::new(Mutex::new(None));
+        let told = known.clone();
+        let task = spawn(async move {
+            let mut group = pin!(task_group(async |group| {
+                let waits = group.spawn(pending::<()>());
+                let fails = group.spawn(async { Err::<(), _>(Error::msg("it fails")) });
+                *told.lock().unwrap() = Some(fails.task_ref());
+                waits.await
+            }));
+            let _ = group.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            panic!("half-way");
+        });
+        assert!(task.await.unwrap_err().is_panic());
+        let fails = known.lock().unwrap().take().expect("it was spawned");
+        assert!(fails.join().await.is_err());
         Ok(())
     });
 }
@@ -463,6 +488,7 @@ fn eager_timers_are_no_deadlock() {
 
 #[test]
 fn a_bound_may_be_as_good_as_none() {
-    let endless = Builder::new().steps(u64::MAX).preemptions(usize::MAX).runs(20_000);
+    let runs = if model::is_exhaustive() { 20_000 } else { 100 };
+    let endless = Builder::new().steps(u64::MAX).preemptions(usize::MAX).runs(runs);
     assert!(endless.check(|| async { Ok(()) }).is_ok());
 }

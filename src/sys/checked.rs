@@ -37,6 +37,10 @@ std::thread_local! {
     static LAST: Cell<u64> = const { Cell::new(0) };
     /// The number of the newest gate.
     static GATES: Cell<u64> = const { Cell::new(0) };
+    /// The number of the thread of the model that unwinds; 0: none.
+    static UNWINDING: Cell<u64> = const { Cell::new(0) };
+    /// The number of the newest thread of a model.
+    static THREADS: Cell<u64> = const { Cell::new(0) };
     /// Is told when a thread goes on after others had gone first.
     static SWITCHED: Cell<Option<fn()>> = const { Cell::new(None) };
 }
@@ -44,6 +48,13 @@ std::thread_local! {
 loom::thread_local! {
     /// How many locks this thread of the model holds.
     static HELD: Cell<u32> = Cell::new(0);
+    /// The number of this thread of the model.
+    static NUMBER: u64 = next_thread();
+}
+
+fn next_thread() -> u64 {
+    THREADS.set(THREADS.get() + 1);
+    THREADS.get()
 }
 
 /// While it lives, this thread runs a model, and the gates are in use.
@@ -90,9 +101,23 @@ pub(crate) fn unseen<R>(act: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Are the gates in use? A thread that unwinds goes through: none may be switched away from then.
+/// Are the gates in use? A thread that unwinds goes through, unless it waits for a lock.
 fn is_modelled() -> bool {
-    MODELLED.get() && !std::thread::panicking()
+    MODELLED.get() && !unwinds()
+}
+
+/// Does this thread of the model unwind? To the standard library they are all one: so whoever comes
+/// here first, after a panic, is the one.
+fn unwinds() -> bool {
+    if !std::thread::panicking() {
+        UNWINDING.set(0);
+        return false;
+    }
+    let number = NUMBER.with(|number| *number);
+    if UNWINDING.get() == 0 {
+        UNWINDING.set(number);
+    }
+    UNWINDING.get() == number
 }
 
 /// A place where other threads may go first.
@@ -315,8 +340,15 @@ impl<T> Mutex<T> {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        let gate = self.gate.hold();
-        self.held(gate).expect("a lock is held by a thread that goes on")
+        loop {
+            let gate = self.gate.hold();
+            if let Some(guard) = self.held(gate) {
+                return guard;
+            }
+            // One of the two unwinds, and did not stop at the gate.
+            assert!(MODELLED.get(), "a lock is held by a thread that goes on");
+            thread::yield_now();
+        }
     }
 
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
@@ -377,7 +409,7 @@ impl Condvar {
         let before = begin();
         let gate = unpoisoned(self.inside().wait(gate));
         passed(lock.gate.inside().0, before);
-        lock.held(Some(gate)).expect("its gate was passed")
+        lock.held(Some(gate)).unwrap_or_else(|| lock.lock())
     }
 
     pub(crate) fn wait_for<'a, T>(
