@@ -1,9 +1,9 @@
 //! Every event that a running program reports, one named function each.
 //!
 //! They go to `tracing`, target `filch::task`. Nobody listening costs one branch: the events are
-//! built behind the level check of `tracing` itself.
+//! built behind a level check. Who listens is foreign code, and may panic: that goes no further.
 //!
-//! Where a panic of foreign code would hit somebody who has nothing to do with it, it ends in
+//! Where a panic of other foreign code would hit somebody who has nothing to do with it, it ends in
 //! [`contain`], and is reported from there.
 
 use std::any::Any;
@@ -13,36 +13,54 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
+use tracing::Level;
 use tracing::field::display;
+use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
+
+/// An event, if events of its level are listened to at all.
+macro_rules! tell {
+    ($level:ident, $target:literal, $($event:tt)+) => {
+        if Level::$level <= STATIC_MAX_LEVEL && Level::$level <= LevelFilter::current() {
+            told(|| tracing::event!(target: $target, Level::$level, $($event)+));
+        }
+    };
+}
+
+#[cold]
+fn told(tell: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(tell)) {
+        discard(payload);
+    }
+}
 
 /// A task was made.
 pub(crate) fn spawned(task: u64, place: &'static Location<'static>) {
-    tracing::debug!(target: "filch::task", task, %place, "spawned");
+    tell!(DEBUG, "filch::task", task, %place, "spawned");
 }
 
 /// A poll of the task begins.
 pub(crate) fn polled(task: u64) {
-    tracing::trace!(target: "filch::task", task, "polled");
+    tell!(TRACE, "filch::task", task, "polled");
 }
 
 /// The task ended with a value.
 pub(crate) fn finished(task: u64) {
-    tracing::debug!(target: "filch::task", task, "finished");
+    tell!(DEBUG, "filch::task", task, "finished");
 }
 
 /// The task ended with an error; `probe` does not know yet whether somebody will look at it.
 pub(crate) fn failed(task: u64, error: impl Display) {
-    tracing::debug!(target: "filch::task", task, %error, "failed");
+    tell!(DEBUG, "filch::task", task, %error, "failed");
 }
 
 /// The task ended cancelled.
 pub(crate) fn cancelled(task: u64) {
-    tracing::debug!(target: "filch::task", task, "cancelled");
+    tell!(DEBUG, "filch::task", task, "cancelled");
 }
 
 /// The task panicked; the panic is its error.
 pub(crate) fn panicked(task: u64, place: &'static Location<'static>, error: impl Display) {
-    tracing::error!(target: "filch::task", task, %place, %error, "task panicked");
+    tell!(ERROR, "filch::task", task, %place, %error, "task panicked");
 }
 
 /// Something went wrong where nobody waits for it, and no handler is set.
@@ -54,7 +72,7 @@ pub(crate) fn reported(
     error: Option<impl Display>,
 ) {
     let (place, error) = (place.map(display), error.map(display));
-    tracing::error!(target: "filch::task", task, name, place, error, "{message}");
+    tell!(ERROR, "filch::task", task, name, place, error, "{message}");
 }
 
 /// Debug mode: something took long, and no handler is set (DBG-02).
@@ -66,7 +84,7 @@ pub(crate) fn slow(
     took: Duration,
 ) {
     let place = place.map(display);
-    tracing::warn!(target: "filch::task", task, name, place, ?took, "{message}");
+    tell!(WARN, "filch::task", task, name, place, ?took, "{message}");
 }
 
 /// How many runtimes of this process are in debug mode.
@@ -89,7 +107,7 @@ pub(crate) fn count_debugged(entered: bool) {
 
 /// A task group was dropped half-way after a child had failed: nobody will see that error.
 pub(crate) fn group_abandoned(error: impl Display) {
-    tracing::error!(target: "filch::task", %error, "error of a child in an abandoned task group");
+    tell!(ERROR, "filch::task", %error, "error of a child in an abandoned task group");
 }
 
 /// Wakes somebody. A foreign waker may panic, and whoever uses it may hold what others wait for, or
@@ -120,13 +138,15 @@ pub(crate) fn contain<R>(what: &'static str, run: impl FnOnce() -> R) -> Option<
 
 #[cold]
 fn stray_panic(what: &'static str, payload: Box<dyn Any + Send>) {
-    // The subscriber and the payload's destructor are foreign, too, and what they panic with.
-    let told = catch_unwind(AssertUnwindSafe(move || {
-        let error = panic_text(&*payload);
-        tracing::error!(target: "filch::task", what, error, "stray panic contained");
-    }));
-    let dropped = told.or_else(|payload| catch_unwind(AssertUnwindSafe(|| drop(payload))));
-    dropped.unwrap_or_else(std::mem::forget);
+    let error = panic_text(&*payload);
+    tell!(ERROR, "filch::task", what, error, "stray panic contained");
+    discard(payload);
+}
+
+/// Drops what a panic carried, whose destructor is foreign, too, and what that panics with.
+fn discard(payload: Box<dyn Any + Send>) {
+    let drop_contained = |payload| catch_unwind(AssertUnwindSafe(|| drop(payload)));
+    drop_contained(payload).or_else(drop_contained).unwrap_or_else(std::mem::forget);
 }
 
 /// What a panic said.
@@ -138,10 +158,10 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
 
 /// The runtime ends and this worker has been inside one poll since.
 pub(crate) fn stuck(worker: usize) {
-    tracing::error!(target: "filch::runtime", worker, "worker is stuck in one poll");
+    tell!(ERROR, "filch::runtime", worker, "worker is stuck in one poll");
 }
 
 /// The runtime ends and these threads will not.
 pub(crate) fn left_behind(what: &'static str, number: usize) {
-    tracing::error!(target: "filch::runtime", what, number, "left behind at shutdown");
+    tell!(ERROR, "filch::runtime", what, number, "left behind at shutdown");
 }
