@@ -1,7 +1,8 @@
 //! Every event that a running program reports, one named function each.
 //!
 //! They go to `tracing`, target `filch::task`. Nobody listening costs one branch: the events are
-//! built behind a level check. Who listens is foreign code, and may panic: that goes no further.
+//! built behind a level check. What goes wrong is told with an error's own text, which is foreign
+//! code, as is who listens: a panic there goes no further.
 //!
 //! Where a panic of other foreign code would hit somebody who has nothing to do with it, it ends in
 //! [`contain`], and is reported from there.
@@ -17,7 +18,7 @@ use tracing::Level;
 use tracing::field::display;
 use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 
-/// An event, if events of its level are listened to at all.
+/// What went wrong, if events of that level are listened to at all.
 macro_rules! tell {
     ($level:ident, $target:literal, $($event:tt)+) => {
         if Level::$level <= STATIC_MAX_LEVEL && Level::$level <= LevelFilter::current() {
@@ -35,17 +36,17 @@ fn told(tell: impl FnOnce()) {
 
 /// A task was made.
 pub(crate) fn spawned(task: u64, place: &'static Location<'static>) {
-    tell!(DEBUG, "filch::task", task, %place, "spawned");
+    tracing::debug!(target: "filch::task", task, %place, "spawned");
 }
 
 /// A poll of the task begins.
 pub(crate) fn polled(task: u64) {
-    tell!(TRACE, "filch::task", task, "polled");
+    tracing::trace!(target: "filch::task", task, "polled");
 }
 
 /// The task ended with a value.
 pub(crate) fn finished(task: u64) {
-    tell!(DEBUG, "filch::task", task, "finished");
+    tracing::debug!(target: "filch::task", task, "finished");
 }
 
 /// The task ended with an error; `probe` does not know yet whether somebody will look at it.
@@ -55,7 +56,7 @@ pub(crate) fn failed(task: u64, error: impl Display) {
 
 /// The task ended cancelled.
 pub(crate) fn cancelled(task: u64) {
-    tell!(DEBUG, "filch::task", task, "cancelled");
+    tracing::debug!(target: "filch::task", task, "cancelled");
 }
 
 /// The task panicked; the panic is its error.
@@ -118,7 +119,7 @@ pub(crate) fn wake(waker: Waker) {
 }
 
 /// Drops a waker that is not needed any more, where a panic would be nobody's.
-#[inline]
+#[cold]
 pub(crate) fn drop_waker(waker: Waker) {
     contain("a waker", || drop(waker));
 }

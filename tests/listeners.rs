@@ -1,19 +1,19 @@
-//! Whoever listens to what is told of tasks is foreign code, and so is an error that is asked for
-//! its text: a panic there goes no further.
+//! Whoever listens to what goes wrong is foreign code, and so is an error that is asked for its
+//! text: a panic there goes no further.
 
 use std::fmt;
 use std::future::pending;
 
 use filch::{Error, Result, sim, spawn, yield_now};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Panics whenever it is told something.
+/// Panics whenever it is told that something went wrong.
 struct Panics;
 
 impl Subscriber for Panics {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::WARN
     }
 
     fn event(&self, _: &Event<'_>) {
@@ -64,7 +64,7 @@ fn a_subscriber_that_panics_takes_nothing_from_tasks() {
 
 #[test]
 fn an_error_that_has_no_text_ends_its_task_and_nothing_else() {
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
+    let subscriber = tracing_subscriber::fmt().with_max_level(Level::TRACE);
     let subscriber = subscriber.with_writer(std::io::sink).finish();
     let value = tracing::subscriber::with_default(subscriber, || sim::run(0, program()));
     assert_eq!(value.unwrap(), 5);
