@@ -1,6 +1,6 @@
 //! What queues, channels and tasks drop, they drop outside of their locks: a value that uses, in
-//! its destructor, what it is dropped by finds it free. Where it does not, the test never ends. An error that panics when
-//! its task goes takes nobody with it.
+//! its destructor, what it is dropped by finds it free. Where it does not, the test never ends.
+//! An error that panics when its task goes takes nobody with it.
 
 mod common;
 

@@ -24,7 +24,7 @@ unsafe impl Send for Runnable {}
 
 /// Queues a task at its home.
 pub(crate) fn schedule(header: NonNull<Header>, why: Why) {
-    // SAFETY: the task is there until the `Runnable` made here was run. Its home is there until this
+    // SAFETY: the task is there until the `Runnable` made here was run; its home, until this
     // returns: the caller holds a reference to the task, or is a worker that the home waits for.
     let home = unsafe { header.as_ref() }.home();
     home.schedule().schedule(Runnable(header), why);
