@@ -1,10 +1,14 @@
 //! Whoever listens to what goes wrong is foreign code, and so is an error that is asked for its
 //! text: a panic there goes no further.
 
+mod common;
+
 use std::fmt;
 use std::future::pending;
+use std::sync::Mutex;
 
-use filch::{Error, Result, sim, spawn, yield_now};
+use common::reports;
+use filch::{Error, Promise, Result, TaskRef, sim, spawn, yield_now};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
@@ -68,4 +72,33 @@ fn an_error_that_has_no_text_ends_its_task_and_nothing_else() {
     let subscriber = subscriber.with_writer(std::io::sink).finish();
     let value = tracing::subscriber::with_default(subscriber, || sim::run(0, program()));
     assert_eq!(value.unwrap(), 5);
+}
+
+/// Asks, when it is asked for its text, for the name of the task whose error it is.
+#[derive(Debug)]
+struct Asks(Mutex<Option<TaskRef>>);
+
+impl fmt::Display for Asks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.lock().unwrap().take() {
+            Some(task) => write!(f, "an error of {}", task.name()),
+            None => f.write_str("an error that was told before"),
+        }
+    }
+}
+
+impl std::error::Error for Asks {}
+
+#[test]
+fn the_error_of_a_promise_is_told_when_nothing_is_locked() {
+    let told = reports::told(Level::DEBUG, || {
+        let main = async {
+            let promise = Promise::<u32>::new();
+            promise.set_error(Asks(Mutex::new(Some(promise.task_ref()))))?;
+            assert!(promise.result().unwrap().unwrap_err().is::<Asks>());
+            Ok(())
+        };
+        sim::run(0, main).unwrap();
+    });
+    assert!(told.iter().any(|line| line.contains("an error of ")), "{told:#?}");
 }
