@@ -1,9 +1,10 @@
 //! Every event that a running program reports, one named function each.
 //!
 //! They go to `tracing`, target `filch::task`. Nobody listening costs one branch: the events are
-//! built behind the level check of `tracing` itself.
+//! built behind a level check. What goes wrong is told with an error's own text, which is foreign
+//! code, as is who listens: a panic there goes no further.
 //!
-//! Where a panic of foreign code would hit somebody who has nothing to do with it, it ends in
+//! Where a panic of other foreign code would hit somebody who has nothing to do with it, it ends in
 //! [`contain`], and is reported from there.
 
 use std::any::Any;
@@ -13,7 +14,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
+use tracing::Level;
 use tracing::field::display;
+use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
+
+/// What went wrong, if events of that level are listened to at all.
+macro_rules! tell {
+    ($level:ident, $target:literal, $($event:tt)+) => {
+        if Level::$level <= STATIC_MAX_LEVEL && Level::$level <= LevelFilter::current() {
+            told(|| tracing::event!(target: $target, Level::$level, $($event)+));
+        }
+    };
+}
+
+#[cold]
+fn told(tell: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(tell)) {
+        discard(payload);
+    }
+}
 
 /// A task was made.
 pub(crate) fn spawned(task: u64, place: &'static Location<'static>) {
@@ -32,7 +51,7 @@ pub(crate) fn finished(task: u64) {
 
 /// The task ended with an error; `probe` does not know yet whether somebody will look at it.
 pub(crate) fn failed(task: u64, error: impl Display) {
-    tracing::debug!(target: "filch::task", task, %error, "failed");
+    tell!(DEBUG, "filch::task", task, %error, "failed");
 }
 
 /// The task ended cancelled.
@@ -42,7 +61,7 @@ pub(crate) fn cancelled(task: u64) {
 
 /// The task panicked; the panic is its error.
 pub(crate) fn panicked(task: u64, place: &'static Location<'static>, error: impl Display) {
-    tracing::error!(target: "filch::task", task, %place, %error, "task panicked");
+    tell!(ERROR, "filch::task", task, %place, %error, "task panicked");
 }
 
 /// Something went wrong where nobody waits for it, and no handler is set.
@@ -54,7 +73,7 @@ pub(crate) fn reported(
     error: Option<impl Display>,
 ) {
     let (place, error) = (place.map(display), error.map(display));
-    tracing::error!(target: "filch::task", task, name, place, error, "{message}");
+    tell!(ERROR, "filch::task", task, name, place, error, "{message}");
 }
 
 /// Debug mode: something took long, and no handler is set (DBG-02).
@@ -66,7 +85,7 @@ pub(crate) fn slow(
     took: Duration,
 ) {
     let place = place.map(display);
-    tracing::warn!(target: "filch::task", task, name, place, ?took, "{message}");
+    tell!(WARN, "filch::task", task, name, place, ?took, "{message}");
 }
 
 /// How many runtimes of this process are in debug mode.
@@ -89,7 +108,7 @@ pub(crate) fn count_debugged(entered: bool) {
 
 /// A task group was dropped half-way after a child had failed: nobody will see that error.
 pub(crate) fn group_abandoned(error: impl Display) {
-    tracing::error!(target: "filch::task", %error, "error of a child in an abandoned task group");
+    tell!(ERROR, "filch::task", %error, "error of a child in an abandoned task group");
 }
 
 /// Wakes somebody. A foreign waker may panic, and whoever uses it may hold what others wait for, or
@@ -104,6 +123,12 @@ pub(crate) fn wake(waker: Waker) {
 pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
     let mut wakers = wakers.into_iter();
     while contain("a waker", || wakers.by_ref().for_each(Waker::wake)).is_none() {}
+}
+
+/// Drops a waker that is not needed any more, where a panic would be nobody's.
+#[cold]
+pub(crate) fn drop_waker(waker: Waker) {
+    contain("a waker", || drop(waker));
 }
 
 /// Runs foreign code that nobody waits for: a waker, a callback, a destructor. A panic in it is
@@ -121,13 +146,15 @@ pub(crate) fn contain<R>(what: &'static str, run: impl FnOnce() -> R) -> Option<
 
 #[cold]
 fn stray_panic(what: &'static str, payload: Box<dyn Any + Send>) {
-    // The subscriber and the payload's destructor are foreign, too, and what they panic with.
-    let told = catch_unwind(AssertUnwindSafe(move || {
-        let error = panic_text(&*payload);
-        tracing::error!(target: "filch::task", what, error, "stray panic contained");
-    }));
-    let dropped = told.or_else(|payload| catch_unwind(AssertUnwindSafe(|| drop(payload))));
-    dropped.unwrap_or_else(std::mem::forget);
+    let error = panic_text(&*payload);
+    tell!(ERROR, "filch::task", what, error, "stray panic contained");
+    discard(payload);
+}
+
+/// Drops what a panic carried, whose destructor is foreign, too, and what that panics with.
+fn discard(payload: Box<dyn Any + Send>) {
+    let drop_contained = |payload| catch_unwind(AssertUnwindSafe(|| drop(payload)));
+    drop_contained(payload).or_else(drop_contained).unwrap_or_else(std::mem::forget);
 }
 
 /// What a panic said.
@@ -139,10 +166,10 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
 
 /// The runtime ends and this worker has been inside one poll since.
 pub(crate) fn stuck(worker: usize) {
-    tracing::error!(target: "filch::runtime", worker, "worker is stuck in one poll");
+    tell!(ERROR, "filch::runtime", worker, "worker is stuck in one poll");
 }
 
 /// The runtime ends and these threads will not.
 pub(crate) fn left_behind(what: &'static str, number: usize) {
-    tracing::error!(target: "filch::runtime", what, number, "left behind at shutdown");
+    tell!(ERROR, "filch::runtime", what, number, "left behind at shutdown");
 }

@@ -1,13 +1,15 @@
 //! What queues, channels and tasks drop, they drop outside of their locks: a value that uses, in
 //! its destructor, what it is dropped by finds it free. Where it does not, the test never ends.
+//! An error that panics when its task goes takes nobody with it.
 
 mod common;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use common::{Log, in_any_order, ms, simulate};
 use filch::sync::{Queue, broadcast, oneshot, watch};
-use filch::{sleep, spawn, yield_now};
+use filch::{Error, sim, sleep, spawn, yield_now};
 
 type Last = Box<dyn FnOnce() + Send>;
 
@@ -142,4 +144,46 @@ fn the_value_of_a_task_may_use_the_task() {
         assert_eq!(lines, ["called", "dropped"]);
         Ok(())
     });
+}
+
+/// Panics when the last of its clones goes.
+#[derive(Debug)]
+struct PanicsWhenGone(Arc<AtomicUsize>);
+
+impl std::fmt::Display for PanicsWhenGone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an error that panics when it goes")
+    }
+}
+
+impl std::error::Error for PanicsWhenGone {}
+
+impl Drop for PanicsWhenGone {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        panic!("{self}");
+    }
+}
+
+#[test]
+fn an_error_that_panics_when_its_task_goes_takes_nobody_with_it() {
+    let gone = Arc::new(AtomicUsize::new(0));
+    let known = gone.clone();
+    sim::run(0, async move {
+        let fails = || {
+            let error = PanicsWhenGone(known.clone());
+            spawn(async { Err::<(), Error>(error.into()) })
+        };
+        // Nobody looks, or somebody has looked: in both, the task is the last to have it.
+        let (unseen, seen) = (fails(), fails());
+        yield_now().await;
+        assert!(seen.error().is_some());
+        drop((unseen, seen));
+        assert_eq!(known.load(Ordering::Relaxed), 2);
+        fails().detach();
+        yield_now().await;
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(gone.load(Ordering::Relaxed), 3);
 }

@@ -4,6 +4,7 @@
 //! Nothing is timed: a lock that is held shows as a test that hangs, a panic that escapes while
 //! another one unwinds ends the process.
 
+use std::future::{Pending, pending};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +15,8 @@ use std::time::Duration;
 use filch::net::{TcpListener, TcpStream};
 use filch::sync::{Queue, oneshot};
 use filch::time::Instant;
-use filch::{Result, Runtime, gather, sleep, spawn, task_group, timeout_scope, to_thread};
+use filch::{CatchCancelled, Result, Runtime, catch_cancelled};
+use filch::{gather, sleep, spawn, task_group, timeout_scope, to_thread};
 
 /// Panics whenever it is used.
 #[derive(Default)]
@@ -172,6 +174,60 @@ fn a_deadline_is_moved_though_the_waker_of_its_scope_panics() {
         scope.await
     })
     .unwrap();
+}
+
+/// Panics when the last waker goes.
+struct PanicsWhenGone(Arc<AtomicUsize>);
+
+impl Wake for PanicsWhenGone {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for PanicsWhenGone {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        panic!("a waker that panics when it goes");
+    }
+}
+
+/// A scope that waits, in the present task, and keeps a waker that panics when it goes.
+fn waiting_scope(gone: &Arc<AtomicUsize>) -> Pin<Box<CatchCancelled<Pending<()>>>> {
+    let waker = Waker::from(Arc::new(PanicsWhenGone(gone.clone())));
+    let mut scope = Box::pin(catch_cancelled(pending()));
+    assert!(scope.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    scope
+}
+
+#[test]
+fn a_task_ends_though_the_wakers_of_scopes_that_it_leaves_behind_panic() {
+    on_a_worker(async {
+        let gone = Arc::new(AtomicUsize::new(0));
+        let known = gone.clone();
+        let task = spawn(async move { Ok([waiting_scope(&known), waiting_scope(&known)]) });
+        let left = task.await?;
+        assert_eq!(gone.load(Ordering::Acquire), 2);
+        drop(left);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_task_goes_on_though_the_waker_of_a_scope_that_ended_elsewhere_panics() {
+    on_a_worker(async {
+        let gone = Arc::new(AtomicUsize::new(0));
+        let known = gone.clone();
+        let (give, given) = oneshot::channel();
+        let (end, ends) = oneshot::channel::<()>();
+        let task = spawn(async move {
+            assert!(give.send(waiting_scope(&known)).is_ok());
+            Ok(_ = ends.await)
+        });
+        drop(given.await?);
+        drop(end);
+        task.await?;
+        assert_eq!(gone.load(Ordering::Acquire), 1);
+        Ok(())
+    });
 }
 
 #[test]

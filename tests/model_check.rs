@@ -3,13 +3,16 @@
 //! With `--cfg loom` that is so; without it, the same tests run in the simulation, and those that
 //! only the model can pass are left out.
 
-use std::sync::Arc;
+use std::future::pending;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use filch::model::Builder;
 use filch::model::cell::UnsafeCell;
 use filch::model::sync::atomic::{AtomicU32, Ordering};
-use filch::sync::{Condition, Event, Lock, Queue};
+use filch::sync::{Condition, Event, Lock, Queue, oneshot};
 use filch::time::Instant;
 use filch::{Error, Handle, Promise, Result, catch_cancelled, model, sleep, spawn};
 use filch::{task_group, timeout, to_thread, yield_now};
@@ -168,6 +171,28 @@ fn a_panic_that_nobody_sees_fails() {
         let callback = Handle::current().call_soon(|| panic!("in a callback"));
         yield_now().await;
         drop(callback);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_panic_meets_the_locks_of_others_on_its_way() {
+    passes(|| async {
+        let known = Arc::new(Mutex::new(None));
+        let told = known.clone();
+        let task = spawn(async move {
+            let mut group = pin!(task_group(async |group| {
+                let waits = group.spawn(pending::<()>());
+                let fails = group.spawn(async { Err::<(), _>(Error::msg("it fails")) });
+                *told.lock().unwrap() = Some(fails.task_ref());
+                waits.await
+            }));
+            let _ = group.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            panic!("half-way");
+        });
+        assert!(task.await.unwrap_err().is_panic());
+        let fails = known.lock().unwrap().take().expect("it was spawned");
+        assert!(fails.join().await.is_err());
         Ok(())
     });
 }
@@ -376,6 +401,21 @@ fn a_look_and_a_wait_that_are_not_one_step_are_found() {
 }
 
 #[test]
+fn a_look_and_a_step_that_relies_on_it_are_two() {
+    finds("it was open", || async {
+        let (sender, receiver) = oneshot::channel();
+        let task = spawn(async move {
+            drop(receiver);
+            Ok(())
+        });
+        if !sender.is_closed() {
+            assert!(sender.send(7).is_ok(), "it was open");
+        }
+        task.await
+    });
+}
+
+#[test]
 fn more_workers_show_more_orders() {
     let program = || async {
         let order = Arc::new(AtomicU32::new(0));
@@ -432,4 +472,23 @@ fn eager_timers_race_with_what_they_are_for() {
     assert_eq!(counts()[1], 0, "time passes only when nothing else can");
     Builder::new().eager_timers(true).run(program);
     assert_eq!(counts()[1] > 0, model::is_exhaustive());
+}
+
+#[test]
+fn eager_timers_are_no_deadlock() {
+    let eager = Builder::new().eager_timers(true);
+    // Two workers with nothing to do: one lets time pass, the other finds no timer any more.
+    assert_eq!(eager.run(|| sleep(Duration::from_secs(1))).is_complete(), model::is_exhaustive());
+    // A timer that goes off later than clean-up may take: nobody waits for it.
+    eager.run(|| async {
+        spawn(sleep(Duration::from_secs(7200))).detach();
+        Ok(())
+    });
+}
+
+#[test]
+fn a_bound_may_be_as_good_as_none() {
+    let runs = if model::is_exhaustive() { 20_000 } else { 100 };
+    let endless = Builder::new().steps(u64::MAX).preemptions(usize::MAX).runs(runs);
+    assert!(endless.check(|| async { Ok(()) }).is_ok());
 }

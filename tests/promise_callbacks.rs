@@ -347,3 +347,19 @@ fn error_that_was_looked_at_is_not_reported() {
     assert_eq!(reported_after(|promise| drop(promise.error())), [] as [&str; 0]);
     assert_eq!(reported_after(|promise| drop(promise.result())), [] as [&str; 0]);
 }
+
+#[test]
+fn what_a_callback_was_given_may_be_the_last_to_go() {
+    let kept = Arc::new(Mutex::new(None));
+    let there = kept.clone();
+    simulate(async move {
+        let promise = Promise::new();
+        promise.add_done_callback(move |task| *there.lock().unwrap() = Some(task));
+        promise.set("foo")?;
+        drop(promise);
+        yield_now().await;
+        Ok(())
+    });
+    // It frees the memory: Miri looks whether it may.
+    assert!(kept.lock().unwrap().take().is_some_and(|task: TaskRef| task.is_finished()));
+}

@@ -4,7 +4,8 @@
 //! Plain threads know nothing of the end until they meet it. Each round drops a runtime under the
 //! hands of a few of them, and then asks after every single task.
 
-use std::future::poll_fn;
+use std::cell::RefCell;
+use std::future::{pending, poll_fn};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::task::Poll;
@@ -192,4 +193,35 @@ fn wakes_that_race_with_the_end_lose_no_task() {
 #[test]
 fn worker_that_comes_late_ends_what_it_leaves() {
     rounds(20, worker_comes_late);
+}
+
+#[test]
+fn a_runtime_that_ends_with_its_thread_still_calls_back() {
+    thread_local! {
+        static KEPT: RefCell<Option<Runtime>> = const { RefCell::new(None) };
+    }
+    let (call, called) = mpsc::channel();
+    let keeps = move || {
+        let runtime = Runtime::builder().workers(1).grace(Duration::from_millis(1)).build();
+        let handle = runtime.as_ref().unwrap().handle();
+        KEPT.set(Some(runtime.unwrap()));
+        let ended = handle.spawn(async {});
+        while !ended.is_finished() {
+            thread::yield_now();
+        }
+        // What this thread knows of callbacks is younger than the runtime, and goes before it.
+        let late = call.clone();
+        ended.add_done_callback(move |_| late.send("late").unwrap());
+        let (begin, begun) = mpsc::channel();
+        let refuses = handle.spawn(async move {
+            begin.send(()).unwrap();
+            loop {
+                let _ = catch_cancelled_any(pending::<()>()).await;
+            }
+        });
+        refuses.add_done_callback(move |_| call.send("ended by force").unwrap());
+        begun.recv().unwrap();
+    };
+    thread::spawn(keeps).join().unwrap();
+    assert_eq!(called.iter().collect::<Vec<_>>(), ["late", "ended by force"]);
 }

@@ -25,7 +25,7 @@ use crate::driver::clock::{Instant, VirtualClock};
 use crate::driver::timers::{Bell, Timer, Timers};
 use crate::probe;
 use crate::sys::quiet::AtomicBool;
-use crate::sys::{Arc, Condvar, Mutex, Ordering, gates_passed, thread, unseen};
+use crate::sys::{Arc, Condvar, Mutex, MutexGuard, Ordering, gates_passed, thread, unseen};
 use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::raw::TaskRef;
 use crate::task::report::Settings;
@@ -75,6 +75,8 @@ struct Inside {
     waiting: usize,
     phase: Phase,
 }
+
+type Locked<'a> = MutexGuard<'a, Inside>;
 
 /// What is ready, and who works.
 struct Board {
@@ -190,36 +192,38 @@ impl Stage {
     pub(crate) fn work(&self, worker: usize, clock: &VirtualClock, main: &TaskRef) {
         story::is_worker(worker);
         let mut inside = self.board.inside.lock();
-        loop {
-            if inside.phase == Phase::Over {
-                return;
-            }
+        while inside.phase != Phase::Over {
             if let Some(what) = inside.take(self.rules.order) {
-                inside.busy += 1;
-                drop(inside);
-                self.run(what, main);
-                inside = self.board.inside.lock();
-                inside.busy -= 1;
-            } else if inside.busy > 0 && !self.may_pass_time() {
+                inside = self.outside(inside, || self.run(what, main));
+            } else if let Some(next) = self.next_moment(&inside) {
+                inside = self.outside(inside, || self.pass_time(clock, next));
+            } else if inside.busy > 0 {
                 inside.waiting += 1;
                 inside = self.board.changed.wait(inside);
                 inside.waiting -= 1;
             } else {
-                inside.busy += 1;
-                let alone = inside.busy == 1;
-                drop(inside);
-                let goes_on = self.pass_time(clock, alone);
-                inside = self.board.inside.lock();
-                inside.busy -= 1;
-                if !goes_on && alone {
-                    self.end(&mut inside);
-                }
+                let phase = inside.phase;
+                inside = self.outside(inside, || self.nothing_happens(phase));
+                self.end(&mut inside);
             }
         }
     }
 
-    fn may_pass_time(&self) -> bool {
-        self.rules.eager_timers && self.timers.next().is_some()
+    /// Does something without the lock, as one who is busy.
+    fn outside<'a>(&'a self, mut inside: Locked<'a>, act: impl FnOnce()) -> Locked<'a> {
+        inside.busy += 1;
+        drop(inside);
+        act();
+        let mut inside = self.board.inside.lock();
+        inside.busy -= 1;
+        inside
+    }
+
+    /// Up to when a worker with nothing to do may let time pass, if it may.
+    fn next_moment(&self, inside: &Inside) -> Option<Instant> {
+        let may = inside.busy == 0 || self.rules.eager_timers;
+        let in_time = |at: &Instant| !matches!(inside.phase, Phase::Ending(limit) if *at > limit);
+        self.timers.next().filter(|next| may && in_time(next))
     }
 
     fn end(&self, inside: &mut Inside) {
@@ -267,25 +271,16 @@ impl Stage {
         }
     }
 
-    /// Lets time pass. False: there is nothing to wait for.
-    fn pass_time(&self, clock: &VirtualClock, alone: bool) -> bool {
-        let phase = self.board.inside.lock().phase;
-        let next = self.timers.next();
-        let in_time = |at: &Instant| !matches!(phase, Phase::Ending(limit) if *at > limit);
-        let Some(next) = next.filter(in_time) else {
-            if alone {
-                self.nothing_happens(phase);
-            }
-            return false;
-        };
+    /// Lets time pass, up to a timer.
+    fn pass_time(&self, clock: &VirtualClock, next: Instant) {
         clock.advance_to(next);
         self.story().time(Instant::now());
         let mut due = Vec::new();
         self.timers.fire(Instant::now(), &mut |waker| due.push(waker));
         probe::wake_all(due);
-        true
     }
 
+    /// Nobody works, nothing is ready, and there is no timer to wait for.
     fn nothing_happens(&self, phase: Phase) {
         match phase {
             Phase::Running => {

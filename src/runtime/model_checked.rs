@@ -24,6 +24,12 @@ use crate::task::report::{Report, Settings};
 /// Each worker's stack, in words: one MiB.
 const STACK: usize = (1 << 20) / size_of::<usize>();
 
+/// More preemptions than that loom does not count.
+const MOST_PREEMPTIONS: usize = u8::MAX as usize;
+
+/// More switches than that in one run have no place in memory, which loom takes at the beginning.
+const MOST_BRANCHES: usize = 1 << 22;
+
 /// What the tasks of one run share, and its handles hold.
 pub(crate) struct Modelled {
     pub(crate) stage: Arc<Stage>,
@@ -76,7 +82,7 @@ where
 {
     let hush = Hush::begin_and_tell(last_words);
     let search = Arc::new(Search::new(builder, location, program));
-    let most = builder.preemptions;
+    let most = builder.preemptions.map(|most| most.min(MOST_PREEMPTIONS));
     let bounds = (0..=most.unwrap_or(2)).map(Some).chain(most.is_none().then_some(None));
     for bound in bounds {
         for order in [Order::Oldest, Order::Newest] {
@@ -140,7 +146,8 @@ where
     ) -> Result<Option<Explored>, Failure> {
         let mut explorer = loom::model::Builder::new();
         explorer.max_threads = self.builder.workers + 1;
-        explorer.max_branches = self.builder.steps as usize * 4 + 4096;
+        let steps = usize::try_from(self.builder.steps).unwrap_or(usize::MAX);
+        explorer.max_branches = steps.saturating_mul(4).saturating_add(4096).min(MOST_BRANCHES);
         explorer.preemption_bound = bound;
         explorer.max_permutations = None;
         explorer.max_duration = None;

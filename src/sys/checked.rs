@@ -37,10 +37,24 @@ std::thread_local! {
     static LAST: Cell<u64> = const { Cell::new(0) };
     /// The number of the newest gate.
     static GATES: Cell<u64> = const { Cell::new(0) };
-    /// How many locks the running thread holds.
-    static HELD: Cell<u32> = const { Cell::new(0) };
+    /// The number of the thread of the model that unwinds; 0: none.
+    static UNWINDING: Cell<u64> = const { Cell::new(0) };
+    /// The number of the newest thread of a model.
+    static THREADS: Cell<u64> = const { Cell::new(0) };
     /// Is told when a thread goes on after others had gone first.
     static SWITCHED: Cell<Option<fn()>> = const { Cell::new(None) };
+}
+
+loom::thread_local! {
+    /// How many locks this thread of the model holds.
+    static HELD: Cell<u32> = Cell::new(0);
+    /// The number of this thread of the model.
+    static NUMBER: u64 = next_thread();
+}
+
+fn next_thread() -> u64 {
+    THREADS.set(THREADS.get() + 1);
+    THREADS.get()
 }
 
 /// While it lives, this thread runs a model, and the gates are in use.
@@ -51,7 +65,6 @@ impl Modelled {
     pub(crate) fn enter(switched: fn()) -> Self {
         MODELLED.set(true);
         PASSED.set(0);
-        HELD.set(0);
         SWITCHED.set(Some(switched));
         Modelled(())
     }
@@ -88,9 +101,23 @@ pub(crate) fn unseen<R>(act: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Are the gates in use? A thread that unwinds goes through: none may be switched away from then.
+/// Are the gates in use? A thread that unwinds goes through, unless it waits for a lock.
 fn is_modelled() -> bool {
-    MODELLED.get() && !std::thread::panicking()
+    MODELLED.get() && !unwinds()
+}
+
+/// Does this thread of the model unwind? To the standard library they are all one: so whoever comes
+/// here first, after a panic, is the one.
+fn unwinds() -> bool {
+    if !std::thread::panicking() {
+        UNWINDING.set(0);
+        return false;
+    }
+    let number = NUMBER.with(|number| *number);
+    if UNWINDING.get() == 0 {
+        UNWINDING.set(number);
+    }
+    UNWINDING.get() == number
 }
 
 /// A place where other threads may go first.
@@ -137,7 +164,7 @@ impl Gate {
 
     /// Nobody comes between the steps of a thread that holds a lock.
     fn pass(&self) {
-        if HELD.get() == 0 || !is_modelled() {
+        if !is_modelled() || HELD.with(Cell::get) == 0 {
             drop(self.hold());
         } else {
             loom::stop_exploring();
@@ -146,8 +173,9 @@ impl Gate {
         }
     }
 
-    /// Passes, unless this gate was the last one that anybody passed: a look and the step that
-    /// relies on it are one.
+    /// Passes, unless this gate was the last one that anybody passed: in a loop, a look and the
+    /// weak exchange that relies on it are one step. A strong one stands for itself: what it relies
+    /// on may be a look of the program's own.
     fn pass_once(&self) {
         let number = self.0.get().map_or(0, |(number, _)| *number);
         if number == 0 || LAST.replace(0) != number {
@@ -219,7 +247,7 @@ macro_rules! gated {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                self.gate.pass_once();
+                self.gate.pass();
                 self.value.compare_exchange(from, to, success, failure)
             }
 
@@ -230,7 +258,8 @@ macro_rules! gated {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                self.compare_exchange(from, to, success, failure)
+                self.gate.pass_once();
+                self.value.compare_exchange(from, to, success, failure)
             }
         }
     )*};
@@ -311,8 +340,15 @@ impl<T> Mutex<T> {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        let gate = self.gate.hold();
-        self.held(gate).expect("a lock is held by a thread that goes on")
+        loop {
+            let gate = self.gate.hold();
+            if let Some(guard) = self.held(gate) {
+                return guard;
+            }
+            // One of the two unwinds, and did not stop at the gate.
+            assert!(MODELLED.get(), "a lock is held by a thread that goes on");
+            thread::yield_now();
+        }
     }
 
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
@@ -322,15 +358,19 @@ impl<T> Mutex<T> {
 
     fn held<'a>(&'a self, gate: Option<Held<'a>>) -> Option<MutexGuard<'a, T>> {
         let value = Some(self.value.try_lock()?);
-        HELD.set(HELD.get() + 1);
+        if gate.is_some() {
+            HELD.with(|held| held.set(held.get() + 1));
+        }
         Some(MutexGuard { lock: self, value, gate })
     }
 }
 
 impl<T> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
-        HELD.set(HELD.get() - 1);
         drop(self.value.take());
+        if self.gate.is_some() && is_modelled() {
+            HELD.with(|held| held.set(held.get() - 1));
+        }
         drop(self.gate.take());
     }
 }
@@ -365,10 +405,11 @@ impl Condvar {
         let lock = guard.lock;
         let gate = guard.gate.take().expect("nobody waits outside a model");
         drop(guard);
+        HELD.with(|held| held.set(held.get() - 1));
         let before = begin();
         let gate = unpoisoned(self.inside().wait(gate));
         passed(lock.gate.inside().0, before);
-        lock.held(Some(gate)).expect("its gate was passed")
+        lock.held(Some(gate)).unwrap_or_else(|| lock.lock())
     }
 
     pub(crate) fn wait_for<'a, T>(

@@ -320,6 +320,8 @@ impl Walk<'_> {
                 // lets go: so they never wait for each other, and never dodge each other for ever.
                 Request::Busy if at.address() < next.address() => patience.wait(),
                 Request::Busy => {
+                    // Where the lock is held again, this may be the last reference.
+                    drop(next);
                     if !try_again_later(&at, self.message.clone()) {
                         return None;
                     }

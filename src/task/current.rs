@@ -257,6 +257,9 @@ impl Current {
         if remains.mark_back {
             self.header().state.take_mark_back();
         }
+        if let Some(waker) = remains.waker {
+            probe::drop_waker(waker);
+        }
     }
 
     // ---- the root scope --------------------------------------------------------------------

@@ -18,11 +18,18 @@ thread_local! {
 
 /// Runs a job on this thread: at once, or when the poll or the job that it is in is over.
 pub(crate) fn run(job: Job) {
-    if is_running() || current::hold_jobs() {
-        WAITING.with(|waiting| waiting.borrow_mut().push_back(job));
-    } else {
+    let waits = is_running() || current::hold_jobs();
+    let now = if waits { hold(job) } else { Some(job) };
+    if let Some(job) = now {
         run_from(job);
     }
+}
+
+/// Has a job wait. Gives it back if the thread is about to end, and keeps nothing any more.
+fn hold(job: Job) -> Option<Job> {
+    let mut job = Some(job);
+    let _ = WAITING.try_with(|waiting| waiting.borrow_mut().extend(job.take()));
+    job
 }
 
 /// Does this thread run a job?
@@ -42,7 +49,7 @@ pub(crate) fn run_held() {
 }
 
 fn next() -> Option<Job> {
-    WAITING.with(|waiting| waiting.borrow_mut().pop_front())
+    WAITING.try_with(|waiting| waiting.borrow_mut().pop_front()).ok().flatten()
 }
 
 fn run_from(first: Job) {
@@ -54,17 +61,18 @@ fn run_from(first: Job) {
 }
 
 /// While it lives, this thread runs jobs.
-struct Running(());
+struct Running {
+    before: bool,
+}
 
 impl Running {
     fn begin() -> Self {
-        RUNNING.with(|running| running.set(true));
-        Running(())
+        Running { before: RUNNING.with(|running| running.replace(true)) }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        RUNNING.with(|running| running.set(false));
+        RUNNING.with(|running| running.set(self.before));
     }
 }

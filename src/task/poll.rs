@@ -24,8 +24,8 @@ unsafe impl Send for Runnable {}
 
 /// Queues a task at its home.
 pub(crate) fn schedule(header: NonNull<Header>, why: Why) {
-    // SAFETY: the caller holds a reference, or the runtime's does until the task is done, which
-    // it cannot be before the `Runnable` made here was run.
+    // SAFETY: the task is there until the `Runnable` made here was run; its home, until this
+    // returns: the caller holds a reference to the task, or is a worker that the home waits for.
     let home = unsafe { header.as_ref() }.home();
     home.schedule().schedule(Runnable(header), why);
 }
@@ -58,7 +58,7 @@ impl Runnable {
         unsafe { self.0.as_ref() }.id()
     }
 
-    /// Queues a task that was made with [`First::Queued`].
+    /// Queues a task that was made with [`First::Queued`], or waited for its turn.
     pub(crate) fn queue(self) {
         self.queue_for(Why::Woken);
     }
@@ -87,9 +87,13 @@ impl Runnable {
         let context = header.own_vars(|vars| vars.as_shared().cloned());
         let context = context.expect("only tasks in a shared context wait for their turn");
         let later = Runnable(raw);
-        let Some(_turn) = context.enter_in_turn(move || later.queue()) else {
-            return;
+        let call = move || {
+            // Whoever calls has no reference, and the task may end, and with it its home, while it
+            // is still being queued.
+            let _task = later.task();
+            later.queue();
         };
+        let Some(_turn) = context.enter_in_turn(call) else { return };
         poll_once(raw, header.state.start_poll());
     }
 
@@ -370,5 +374,56 @@ pub(super) fn finish(raw: NonNull<Header>, completed: Completed) {
     }
     if !task.header().state.has_handle() {
         clear_contained(raw, "the value of a task");
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+    use crate::context::{Context, Vars};
+    use crate::sys::{Arc, AtomicBool, Ordering};
+    use crate::task::handle::Task;
+    use crate::task::memory::{Home, Kind};
+    use crate::task::raw::{self, First};
+    use crate::task::{Job, Schedule};
+
+    /// Runs what it is given at once, and notes when it is gone itself.
+    struct AtOnce(Arc<AtomicBool>);
+
+    impl Schedule for AtOnce {
+        fn schedule(&self, task: Runnable, _why: Why) {
+            let gone = self.0.clone();
+            task.run();
+            assert!(!gone.load(Ordering::Relaxed), "nobody keeps the home of what is queued");
+        }
+
+        fn job(&self, _job: Job) {}
+    }
+
+    impl Drop for AtOnce {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_task_that_waits_for_its_turn_keeps_its_home_while_it_is_queued() {
+        let gone = Arc::new(AtomicBool::new(false));
+        let home = Home::new(Box::new(AtOnce(gone.clone())), Kind::Shared);
+        let context = Context::new();
+        let turn = context.enter().unwrap();
+        let place = Location::caller();
+        // SAFETY: the future owns all it uses, and is `Send`.
+        let (runnable, task) = unsafe { raw::new(&home, async {}, place, First::Queued) };
+        task.set_vars(Vars::shared(context.clone()));
+        runnable.run();
+        // SAFETY: just made, with that output.
+        unsafe { Task::<()>::new(task) }.detach();
+        drop(home);
+        assert!(!gone.load(Ordering::Relaxed), "it has not run yet");
+        drop(turn);
+        assert!(gone.load(Ordering::Relaxed));
     }
 }

@@ -270,9 +270,13 @@ pub(super) fn free(header: NonNull<Header>) {
     unsafe {
         let header = header.as_ref();
         header.waiter.with_mut(|waiter| std::ptr::drop_in_place(waiter));
-        header.cold.with_mut(|cold| std::ptr::drop_in_place(cold));
         header.note.with_mut(|note| std::ptr::drop_in_place(note));
         header.tree.with_mut(|tree| std::ptr::drop_in_place(tree));
+    }
+    // SAFETY: as above; it is not read again.
+    let cold = unsafe { header.as_ref().cold.with_mut(|cold| cold.read()) };
+    if cold.is_some() {
+        drop_contained("the error of a task", || drop(cold));
     }
     // SAFETY: as above; they are not read again.
     let vars = unsafe { header.as_ref().vars.with_mut(|vars| vars.read()) };
@@ -421,6 +425,11 @@ impl TaskRef {
     pub(crate) unsafe fn from_raw(raw: *const ()) -> TaskRef {
         // SAFETY: the address of a task is not null.
         TaskRef(unsafe { NonNull::new_unchecked(raw.cast_mut().cast()) })
+    }
+
+    /// The task's memory, all of it: what a `&Header` leads to is the header alone.
+    pub(super) fn raw(&self) -> NonNull<Header> {
+        self.0
     }
 
     pub(crate) fn address(&self) -> *const () {

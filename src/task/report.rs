@@ -247,8 +247,11 @@ impl Header {
         if self.state.is_unseen() {
             let error = self.with_cold_if_any(|cold| cold.and_then(|cold| cold.error.take()));
             if let Some(error) = error {
-                let report = Report::about("error was never retrieved", self).with_error(error);
-                self.report(&report);
+                // Its destructor is foreign, and whoever lets go of the task is not.
+                probe::contain("the error of a task", || {
+                    let report = Report::about("error was never retrieved", self);
+                    self.report(&report.with_error(error));
+                });
             }
         }
     }

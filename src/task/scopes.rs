@@ -19,6 +19,7 @@
 use std::task::Waker;
 
 use crate::error::Message;
+use crate::probe;
 use crate::sys::Arc;
 use crate::task::members::Members;
 use crate::task::notes::{Carried, Note, Packed, Remains};
@@ -102,6 +103,14 @@ pub(crate) struct Tree {
     pub(super) passed: Vec<(u32, u32, u32)>,
     /// The one leaf, if its note is published.
     published: Option<u32>,
+}
+
+impl Drop for Tree {
+    /// Scopes may stay behind: the wakers go each for itself, for foreign ones may panic.
+    fn drop(&mut self) {
+        let wakers = self.entries.iter_mut().filter_map(|entry| entry.waker.take());
+        wakers.for_each(probe::drop_waker);
+    }
 }
 
 impl Tree {

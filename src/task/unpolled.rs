@@ -10,7 +10,6 @@
 
 use std::panic::Location;
 use std::pin::Pin;
-use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
 use crate::error::{Error, Promised};
@@ -53,12 +52,14 @@ impl TaskRef {
             return false;
         }
         put();
-        report(header, ending, error.as_ref());
+        // Whoever is told of it, or asked for its text, is foreign code: later, without the lock.
+        let told = error.clone();
         if let Some(error) = error {
             header.with_cold(|cold, _| cold.error = Some(error));
         }
         let completed = header.state.settle(ending);
-        finish(NonNull::from(header), completed);
+        finish(self.raw(), completed);
+        report(header, ending, told.as_ref());
         true
     }
 }
