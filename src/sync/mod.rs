@@ -28,6 +28,7 @@ mod condition;
 mod deserted;
 mod event;
 mod guards;
+mod heap;
 mod lock;
 pub mod oneshot;
 mod order;

@@ -368,7 +368,8 @@ impl<T, O: Order<T>> Queue<T, O> {
             wait(&mut inner);
             return Err(TryPutError::Full(item));
         }
-        inner.items.put(item);
+        let place = inner.items.place(&item);
+        inner.items.put(item, place);
         inner.unfinished += 1;
         let getter = inner.getters.wake_one();
         drop(inner);
@@ -397,10 +398,13 @@ impl<T, O: Order<T>> Queue<T, O> {
 impl<T, O: Order<T>> fmt::Debug for Queue<T, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = self.inner.lock();
+        let (len, unfinished) = (inner.items.len(), inner.unfinished);
+        let (getters, putters) = (inner.getters.len(), inner.putters.len());
+        let is_shut_down = inner.is_shut_down;
+        drop(inner);
         let mut queue = f.debug_struct("Queue");
-        queue.field("len", &inner.items.len()).field("capacity", &self.capacity());
-        queue.field("getters", &inner.getters.len()).field("putters", &inner.putters.len());
-        queue.field("unfinished", &inner.unfinished).field("is_shut_down", &inner.is_shut_down);
-        queue.finish()
+        queue.field("len", &len).field("capacity", &self.capacity());
+        queue.field("getters", &getters).field("putters", &putters);
+        queue.field("unfinished", &unfinished).field("is_shut_down", &is_shut_down).finish()
     }
 }

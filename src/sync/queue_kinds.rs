@@ -1,9 +1,10 @@
 //! Queues of other orders, and how queues of every order are made.
 
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Deref;
 
+use crate::sync::heap::Heap;
 use crate::sync::order::{Lifo, Priority};
 use crate::sync::queue::Queue;
 use crate::sys::constant;
@@ -24,6 +25,12 @@ pub struct LifoQueue<T>(Queue<T, Lifo>);
 /// A [`Queue`] that gives the smallest item first; equal ones in any order (QUE-02).
 ///
 /// Items are compared while the queue is locked: a comparison must not use the queue.
+///
+/// # Panics
+/// Where an item is put or taken, if a comparison panics. It is as if the call had not been made:
+/// nothing is put, nor taken, and room or an item announced to this call is announced to the next
+/// in line. (In asyncio, an item that cannot be compared stays in, and is not counted; one that was
+/// to be taken is lost.)
 ///
 /// # Examples
 ///
@@ -86,7 +93,7 @@ macro_rules! constructors {
 
 constructors!(, Queue<T>, VecDeque::new(),);
 constructors!(, LifoQueue<T>, Vec::new(), (LifoQueue));
-constructors!(Ord, PriorityQueue<T>, BinaryHeap::new(), (PriorityQueue));
+constructors!(Ord, PriorityQueue<T>, Heap::new(), (PriorityQueue));
 
 impl<T> fmt::Debug for LifoQueue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
