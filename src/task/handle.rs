@@ -273,7 +273,8 @@ impl TaskRef {
     /// (FUT-09).
     #[doc(alias = "Task.add_done_callback")]
     pub fn add_done_callback(&self, callback: impl FnOnce(TaskRef) + Send + 'static) -> CallbackId {
-        self.add_hook(hooks::bind(callback)).unwrap_or_else(|callback| {
+        let callback = self.header().home().schedule().own(hooks::bind(callback));
+        self.add_hook(callback).unwrap_or_else(|callback| {
             hooks::call_late(self, callback);
             CallbackId::default()
         })
