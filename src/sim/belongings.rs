@@ -17,7 +17,6 @@ pub(crate) trait Belonging: Send + Sync {
 }
 
 /// What the hosts of a simulation have.
-#[derive(Default)]
 pub(crate) struct Belongings {
     /// The host whose code is running.
     here: AtomicUsize,
@@ -34,6 +33,10 @@ struct Few {
 }
 
 impl Belongings {
+    pub(super) fn new() -> Self {
+        Belongings { here: AtomicUsize::new(0), hosts: Mutex::new(Vec::new()) }
+    }
+
     pub(crate) fn here(&self) -> usize {
         self.here.load(Ordering::Relaxed)
     }

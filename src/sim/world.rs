@@ -115,7 +115,7 @@ impl World {
         let seed = course.seed;
         let queue = Arc::new(Mutex::new(Queue::new(course)));
         let numbers = Arc::new(AtomicU64::new(1));
-        let belongings = std::sync::Arc::new(Belongings::default());
+        let belongings = std::sync::Arc::new(Belongings::new());
         let wire = Wire {
             host: 0,
             queue: queue.clone(),
