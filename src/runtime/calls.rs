@@ -11,7 +11,7 @@
 //! says so.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
@@ -38,6 +38,11 @@ pub(crate) struct Calls {
     settings: SysArc<Settings>,
     state: Mutex<State>,
 }
+
+/// Callbacks are called outside its lock, and their panics are contained.
+impl UnwindSafe for Calls {}
+/// As above.
+impl RefUnwindSafe for Calls {}
 
 /// How callbacks get their turn.
 enum Way {

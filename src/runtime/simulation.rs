@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::{Deref, RangeInclusive};
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 use crate::driver::clock::{Instant, VirtualClock};
@@ -231,6 +231,11 @@ pub(crate) struct Simulation {
     /// Of what nobody polls.
     pub(crate) unpolled: HomeHandle,
 }
+
+/// As every runtime: users' code is called outside its locks.
+impl UnwindSafe for Simulation {}
+/// As above.
+impl RefUnwindSafe for Simulation {}
 
 impl Simulation {
     fn new(course: Course, weather: Weather, strike: Option<Arc<Strike>>) -> Self {

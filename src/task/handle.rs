@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -323,6 +323,12 @@ impl TaskRef {
         }
     }
 }
+
+/// What happens to a task is one step of its state word. A panic in a poll is the task's end; one
+/// in whatever else of users' code runs is contained.
+impl UnwindSafe for TaskRef {}
+/// As above.
+impl RefUnwindSafe for TaskRef {}
 
 impl fmt::Debug for TaskRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
