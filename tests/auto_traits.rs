@@ -97,12 +97,12 @@ mod scopes {
 
     auto_traits! {
         [Send Sync Unpin UnwindSafe RefUnwindSafe]:
-            TaskGroup, GroupRefused, Deadline, NotActive, ReturnWhen, Raced<u8>,
+            TaskGroup, GroupRefused, GroupCancelled, Deadline, NotActive, ReturnWhen, Raced<u8>,
             AsCompleted<Task<u8>>, AsCompletedBefore<Task<u8>>, Gather<Vec<Task<u8>>>,
             GatherResults<Vec<Task<u8>>>, Waited<Task<u8>>, Shield<Task<u8>>;
         [Send Sync UnwindSafe RefUnwindSafe]:
             Wait<Task<u8>>, Timeout<Sleep>, TimeoutAny<Sleep>, TimeoutScope<Sleep>,
-            GroupScope<Sleep>, CatchCancelled<Sleep>;
+            GroupScope<Sleep>, UntilCancelled<Sleep>, CatchCancelled<Sleep>;
     }
 }
 

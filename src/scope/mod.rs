@@ -22,7 +22,7 @@ mod wait;
 
 pub use as_completed::{AsCompleted, AsCompletedBefore, as_completed};
 pub use gather::{Gather, GatherResults, Together, gather, gather_together};
-pub use group_scope::GroupScope;
+pub use group_scope::{GroupCancelled, GroupScope, UntilCancelled};
 pub use shield::{Shield, shield};
 pub use staggered::{Raced, staggered_race};
 pub use task_group::{TaskGroup, task_group};

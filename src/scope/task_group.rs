@@ -138,6 +138,55 @@ impl TaskGroup {
         self.start(TaskBuilder::new(), future, false, Location::caller())
     }
 
+    /// Makes the group end early: asks its body and all its children to end. From any thread.
+    ///
+    /// That is no failure: its goal is reached, or it is not wanted any more. The children clean up
+    /// and are waited for; the body is interrupted at its next await, as by a request to its task,
+    /// which is taken back when the group ends. Nobody comes in any more, see
+    /// [`spawn`](TaskGroup::spawn). A body that has ended, or ends all the same, has given its
+    /// value; else there is none, and the group says so: as `None`, if it was asked for what its
+    /// body does [`until_cancelled`](crate::GroupScope::until_cancelled), or with the error
+    /// [`GroupCancelled`](crate::GroupCancelled). Errors, also of children that clean up, are told
+    /// as ever.
+    ///
+    /// Returns whether this call did that. It did not, if the group was asked before, is over, or
+    /// shuts down anyway because somebody failed, or its task is asked to end. Before the group's
+    /// first poll, its body is interrupted at its first await.
+    ///
+    /// # Cancellation
+    /// A request to the task that is made before, or meanwhile, is not touched by this, and goes
+    /// on when the children have ended; requests from before the group do not concern it.
+    ///
+    /// # Examples
+    ///
+    /// The first answer is enough.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use filch::{Promise, sleep, task_group};
+    ///
+    /// # filch::sim::run(0, async {
+    /// let answer = Promise::new();
+    /// task_group(async |group| {
+    ///     for delay in [3, 1, 2] {
+    ///         let (group, answer) = (group.clone(), answer.clone());
+    ///         group.clone().spawn(async move {
+    ///             sleep(Duration::from_secs(delay)).await;
+    ///             let _ = answer.set(delay);
+    ///             group.cancel();
+    ///         });
+    ///     }
+    ///     Ok(())
+    /// }).await?;
+    /// assert_eq!(answer.await?, 1);
+    /// # Ok(())
+    /// # }).unwrap();
+    /// ```
+    #[doc(alias("TaskGroup.cancel", "nursery.cancel_scope.cancel"))]
+    pub fn cancel(&self) -> bool {
+        self.0.children.cancel()
+    }
+
     #[track_caller]
     fn start_or_fail<F, T>(&self, builder: TaskBuilder, future: F, eagerly: bool) -> Task<T>
     where
@@ -203,7 +252,9 @@ impl fmt::Debug for TaskGroup {
 ///
 /// # Errors
 /// A [group](Error::is_group) of all errors: those of the children as they ended, then the body's
-/// own (TG-04, TG-05). Even a single error comes in a group.
+/// own (TG-04, TG-05). Even a single error comes in a group. Without any:
+/// [`GroupCancelled`](crate::GroupCancelled), if the group was [cancelled](TaskGroup::cancel)
+/// before its body had given its value.
 ///
 /// # Cancellation
 /// A request to the task, in the body or while it waits, is made of all children, too, and goes on

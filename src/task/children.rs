@@ -4,7 +4,7 @@
 //! |----------|--------------------------------------|-----------------|----------------------|
 //! | Created  | `task_group`                         | refused         |                      |
 //! | Open     | the first poll                       | joins           | abort, of the parent too |
-//! | Aborting | a failure, a body that does not end well | refused     | is noted down        |
+//! | Aborting | a failure, `cancel`, a body that does not end well | refused | is noted down  |
 //! | Finished | all children's end, after the body's | refused         |                      |
 //! | Dropped  | the group's drop, half-way           | refused         | is reported          |
 //!
@@ -58,6 +58,8 @@ pub(crate) struct Children {
 
 struct State {
     phase: Phase,
+    /// The group was asked to end early, and did not shut down before.
+    cancelled: bool,
     /// The body has ended.
     exiting: bool,
     /// Being spawned.
@@ -151,6 +153,7 @@ struct Aborted {
 impl Aborted {
     fn cancel(&self) {
         for task in &self.tasks {
+            cancel::is_asked(task);
             cancel::request_but(task, None, Some(&self.members));
         }
     }
@@ -158,14 +161,24 @@ impl Aborted {
 
 impl Children {
     pub(crate) fn new(trigger: Arc<Trigger>) -> Self {
-        let (phase, exiting, reserved) = (Phase::Created, false, 0);
-        let (live, errors) = (Live::default(), Vec::new());
-        Children { state: Mutex::new(State { phase, exiting, reserved, live, errors }), trigger }
+        let state = State {
+            phase: Phase::Created,
+            cancelled: false,
+            exiting: false,
+            reserved: 0,
+            live: Live::default(),
+            errors: Vec::new(),
+        };
+        Children { state: Mutex::new(state), trigger }
     }
 
-    /// The group begins.
-    pub(crate) fn open(&self) {
-        self.state.lock().phase = Phase::Open;
+    /// The group begins. True: it was cancelled before, and the parent is to be
+    /// [interrupted](Children::interrupt) as soon as it is inside.
+    #[must_use]
+    pub(crate) fn open(&self) -> bool {
+        let mut state = self.state.lock();
+        state.phase = if state.cancelled { Phase::Aborting } else { Phase::Open };
+        state.cancelled
     }
 
     /// Somebody is about to spawn a child. Until the answer is admitted, or dropped, the group does
@@ -230,16 +243,37 @@ impl Children {
         let over = state.is_over();
         drop(state);
         drop(child);
-        // The children first, then the parent, which may await somebody, too.
-        let waker = aborted.and_then(|aborted| {
-            aborted.cancel();
-            self.trigger.fire(&aborted.members)
-        });
-        match waker {
-            Some(waker) => probe::wake(waker),
-            None if over => self.wake(),
-            None => {}
+        let woken = aborted.is_some_and(|aborted| self.end_all(&aborted));
+        if over && !woken {
+            self.wake();
         }
+    }
+
+    /// Asks the children to end, then the parent, which may await somebody, too. True: it is woken.
+    fn end_all(&self, aborted: &Aborted) -> bool {
+        aborted.cancel();
+        let waker = self.trigger.fire(&aborted.members);
+        waker.map(probe::wake).is_some()
+    }
+
+    /// Makes the group end early. False: it was asked before, shuts down anyway, or is over.
+    pub(crate) fn cancel(&self) -> bool {
+        let mut state = self.state.lock();
+        match state.phase {
+            Phase::Created => return !std::mem::replace(&mut state.cancelled, true),
+            Phase::Open if !state.is_over() => state.cancelled = true,
+            _ => return false,
+        }
+        let aborted = state.abort(Phase::Aborting);
+        drop(state);
+        self.end_all(&aborted);
+        true
+    }
+
+    /// Asks the parent of a group to end that was cancelled before it began.
+    pub(crate) fn interrupt(&self) {
+        let nobody = Arc::new(Members::new(Vec::new()));
+        self.end_all(&Aborted { tasks: Vec::new(), members: nobody });
     }
 
     fn wake(&self) {
@@ -265,14 +299,15 @@ impl Children {
         self.state.lock().exiting = true;
     }
 
-    /// Have all children ended, after the body? Then the group is finished; their errors.
-    pub(crate) fn finish(&self) -> Option<Vec<Error>> {
+    /// Have all children ended, after the body? Then the group is finished; their errors, and
+    /// whether it was cancelled.
+    pub(crate) fn finish(&self) -> Option<(Vec<Error>, bool)> {
         let mut state = self.state.lock();
         if !state.is_over() {
             return None;
         }
         state.phase = Phase::Finished;
-        Some(std::mem::take(&mut state.errors))
+        Some((std::mem::take(&mut state.errors), state.cancelled))
     }
 
     /// The group is dropped before it is finished: its children are asked to end, and what they
