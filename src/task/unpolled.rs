@@ -5,7 +5,7 @@
 //! Its home queues nothing: a request that arrives ends it on the spot.
 //!
 //! Whoever ends it holds the short lock from the look whether it still can until the word says
-//! DONE, so of two that try, the later one finds it done.
+//! DONE, so of two that try, the later one finds it done. `tracing` hears of it behind the lock.
 //! Model: `loom-tests/promise.rs`.
 
 use std::panic::Location;
@@ -14,12 +14,13 @@ use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
 use crate::error::{Error, Promised};
+use crate::probe;
 use crate::sys::Patience;
 use crate::task::Runnable;
 use crate::task::answers::Ending;
 use crate::task::memory::Home;
-use crate::task::poll::{complete, finish, report, take_message};
-use crate::task::raw::{self, First, TaskRef};
+use crate::task::poll::{finish, report, take_message};
+use crate::task::raw::{self, First, Header, TaskRef};
 
 /// Stands where tasks have their future.
 struct Nothing;
@@ -53,17 +54,14 @@ impl TaskRef {
             return false;
         }
         put();
-        report(header, ending, error.as_ref());
-        if let Some(error) = error {
+        if let Some(error) = error.clone() {
             header.with_cold(|cold, _| cold.error = Some(error));
         }
         let completed = header.state.settle(ending);
-        finish(NonNull::from(header), completed);
+        finish(NonNull::from(header), completed, || tell(header, ending, error.as_ref()));
         true
     }
-}
 
-impl TaskRef {
     /// Nobody can end it any more: it ends cancelled, if it has not ended yet.
     pub(crate) fn abandon(&self) {
         self.settle(Ending::Cancelled, None, || ());
@@ -74,10 +72,22 @@ impl Runnable {
     /// Ends a task that nobody polls, because it was asked to end.
     pub(crate) fn end_cancelled(self) {
         // SAFETY: a queued task is alive: the runtime's reference goes only when it is done.
-        let header = unsafe { self.0.as_ref() };
+        let task = unsafe { TaskRef::from_header(self.0) };
+        let header = task.header();
         let start = header.state.start_poll();
-        let message = if start.message { take_message(header) } else { None };
-        let error = message.map(|message| Error::cancelled(Some(message)));
-        complete(self.0, Ending::Cancelled, error);
+        if let Some(message) = start.message.then(|| take_message(header)).flatten() {
+            header.state.lock();
+            header.with_cold(|cold, _| cold.error = Some(Error::cancelled(Some(message))));
+            header.state.unlock();
+        }
+        let completed = header.state.complete(Ending::Cancelled, false);
+        let completed = completed.expect("only a value may come too late");
+        finish(self.0, completed, || tell(header, Ending::Cancelled, None));
     }
+}
+
+/// Tells `tracing` of the end. The subscriber is foreign code, and so is the text of the error:
+/// the task is done, its lock is free, and a panic keeps nothing from those who wait.
+fn tell(header: &Header, ending: Ending, error: Option<&Error>) {
+    probe::contain("a subscriber", || report(header, ending, error));
 }
