@@ -251,8 +251,8 @@ impl fmt::Debug for TaskGroup {
 /// around it; children own what they use.
 ///
 /// # Errors
-/// A [group](Error::is_group) of all errors: those of the children as they ended, then the body's
-/// own (TG-04, TG-05). Even a single error comes in a group. Without any:
+/// A [group](crate::Error::is_group) of all errors: those of the children as they ended, then the
+/// body's own (TG-04, TG-05). Even a single error comes in a group. Without any:
 /// [`GroupCancelled`](crate::GroupCancelled), if the group was [cancelled](TaskGroup::cancel)
 /// before its body had given its value.
 ///
