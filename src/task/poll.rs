@@ -330,7 +330,7 @@ pub(super) fn complete(raw: NonNull<Header>, mut ending: Ending, mut error: Opti
             break completed;
         }
     };
-    finish(raw, completed, || ());
+    finish(raw, completed);
 }
 
 pub(super) fn take_message(header: &Header) -> Option<Message> {
@@ -349,29 +349,24 @@ pub(super) fn report(header: &Header, ending: Ending, error: Option<&Error>) {
     }
 }
 
-/// Tells whoever waits, after a call of `first`, and lets go of the runtime's reference. Only where
-/// the caller has one of its own may `first` touch the task.
+/// Tells whoever waits, and lets go of the runtime's reference.
 #[inline]
-pub(super) fn finish(raw: NonNull<Header>, completed: Completed, first: impl FnOnce()) {
+pub(super) fn finish(raw: NonNull<Header>, completed: Completed) {
     if completed.free {
-        first();
         return free(raw);
     }
     if !completed.release {
-        return first();
+        return;
     }
     // SAFETY: the runtime's reference has not been released; it becomes `task`'s.
     let task = unsafe { TaskRef::from_raw(raw.as_ptr().cast_const().cast()) };
     if completed.waiters {
         let single = task.header().home().schedule().is_single();
-        let (earliest, hooks) = task.header().with_waiter(|earliest, cold| {
-            (earliest.take(), cold.map(|cold| cold.hooks.begin_calls(single)).unwrap_or_default())
+        let (first, hooks) = task.header().with_waiter(|first, cold| {
+            (first.take(), cold.map(|cold| cold.hooks.begin_calls(single)).unwrap_or_default())
         });
         task.header().state.unlock();
-        first();
-        hooks::tell(&task, earliest, hooks);
-    } else {
-        first();
+        hooks::tell(&task, first, hooks);
     }
     if !task.header().state.has_handle() {
         clear_contained(raw, "the value of a task");

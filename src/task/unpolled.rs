@@ -10,17 +10,17 @@
 
 use std::panic::Location;
 use std::pin::Pin;
-use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
 use crate::error::{Error, Promised};
 use crate::probe;
 use crate::sys::Patience;
 use crate::task::Runnable;
-use crate::task::answers::Ending;
+use crate::task::answers::{Completed, Ending};
+use crate::task::hooks;
 use crate::task::memory::Home;
-use crate::task::poll::{finish, report, take_message};
-use crate::task::raw::{self, First, Header, TaskRef};
+use crate::task::poll::{report, take_message};
+use crate::task::raw::{self, First, TaskRef};
 
 /// Stands where tasks have their future.
 struct Nothing;
@@ -58,8 +58,33 @@ impl TaskRef {
             header.with_cold(|cold, _| cold.error = Some(error));
         }
         let completed = header.state.settle(ending);
-        finish(NonNull::from(header), completed, || tell(header, ending, error.as_ref()));
+        self.conclude(completed, ending, error.as_ref());
         true
+    }
+
+    /// It is done: tells `tracing`, and then whoever waits, and lets go of the runtime's reference,
+    /// if that was not done with the end.
+    ///
+    /// A subscriber is foreign code, and so is the text of the error: the short lock is free by
+    /// then, and a panic keeps nothing from those who wait.
+    fn conclude(&self, completed: Completed, ending: Ending, error: Option<&Error>) {
+        let header = self.header();
+        let told = || {
+            probe::contain("a subscriber", || report(header, ending, error));
+        };
+        debug_assert!(!completed.free && completed.release == completed.waiters);
+        if !completed.waiters {
+            return told();
+        }
+        let single = header.home().schedule().is_single();
+        let (first, hooks) = header.with_waiter(|first, cold| {
+            (first.take(), cold.map(|cold| cold.hooks.begin_calls(single)).unwrap_or_default())
+        });
+        header.state.unlock();
+        told();
+        hooks::tell(self, first, hooks);
+        // SAFETY: the runtime's reference was kept for those who wait, and goes here.
+        drop(unsafe { TaskRef::from_raw(self.address()) });
     }
 
     /// Nobody can end it any more: it ends cancelled, if it has not ended yet.
@@ -82,12 +107,6 @@ impl Runnable {
         }
         let completed = header.state.complete(Ending::Cancelled, false);
         let completed = completed.expect("only a value may come too late");
-        finish(self.0, completed, || tell(header, Ending::Cancelled, None));
+        task.conclude(completed, Ending::Cancelled, None);
     }
-}
-
-/// Tells `tracing` of the end. The subscriber is foreign code, and so is the text of the error:
-/// the task is done, its lock is free, and a panic keeps nothing from those who wait.
-fn tell(header: &Header, ending: Ending, error: Option<&Error>) {
-    probe::contain("a subscriber", || report(header, ending, error));
 }
