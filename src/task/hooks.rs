@@ -167,7 +167,9 @@ impl Hooks {
 }
 
 /// The task is done: tells those who stood before and in its list, in their order.
-#[inline]
+///
+/// Part of the end of every task, and of every promise: with two callers it would be a call.
+#[inline(always)]
 pub(super) fn tell(task: &TaskRef, first: Option<Who>, hooks: Vec<Hook>) {
     match first {
         Some(Who::Waiter(waker)) => probe::wake(waker),
