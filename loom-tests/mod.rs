@@ -17,6 +17,7 @@
 //! | a timer against the end of its block         | TMO-16           | `timeouts`                |
 //! | a timer against a move, a drop, a request    | TMO-06, TMO-07   | `timeouts`, `timers`      |
 //! | a child's end against the group's and spawns | TG-19, TG-20     | `group`                   |
+//! | a group's cancellation against ends inside   | TG-08, TG-20     | `group_cancel`            |
 //! | a hand-over against a request to who waits   | LOCK-04, SEM-04, | `asked`, `permits`,       |
 //! |                                              | COND-04, QUE-10  | `condition`, `channel`    |
 //! | registration against the end                 | FUT-20, WAIT-05, | `join`, `several`         |
@@ -37,6 +38,7 @@ mod channel;
 mod condition;
 mod event;
 mod group;
+mod group_cancel;
 mod idle;
 mod join;
 mod latest;

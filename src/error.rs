@@ -8,6 +8,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::probe;
@@ -42,6 +43,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone)]
 #[doc(alias("Exception", "CancelledError", "TimeoutError"))]
 pub struct Error(Option<Arc<Kind>>);
+
+/// What it was made of is only looked at from then on, and a panic's payload is taken whole.
+impl UnwindSafe for Error {}
+/// As above.
+impl RefUnwindSafe for Error {}
 
 enum Kind {
     Cancelled(Message),

@@ -35,7 +35,8 @@
 //! | `Task` and its methods | [`Task`], which owns the value; [`TaskRef`], for everybody else |
 //! | `except CancelledError` | [`catch_cancelled`] |
 //! | `timeout`, `wait_for` | [`timeout`], [`timeout_at`], [`timeout_scope`], [`timeout_any`] |
-//! | `TaskGroup`, `ExceptionGroup` | [`task_group`], [`Error::errors`], [`Error::split`] |
+//! | `TaskGroup`, `TaskGroup.cancel` | [`task_group`], [`TaskGroup::cancel`] |
+//! | `ExceptionGroup` | [`Error::errors`], [`Error::split`] |
 //! | `shield`, `gather` | [`shield`], [`gather`](fn@gather), [`gather!`](macro@gather) |
 //! | `wait`, `as_completed` | [`wait`], [`as_completed`] |
 //! | `staggered_race` | [`staggered_race`] |
@@ -109,7 +110,8 @@ pub use crate::scope::gather_together;
 pub use crate::scope::{AsCompleted, AsCompletedBefore, as_completed};
 pub use crate::scope::{Deadline, NotActive, Timeout, TimeoutAny, TimeoutScope};
 pub use crate::scope::{Gather, GatherResults, Together, gather};
-pub use crate::scope::{GroupRefused, GroupScope, TaskGroup, task_group};
+pub use crate::scope::{GroupCancelled, GroupRefused, UntilCancelled};
+pub use crate::scope::{GroupScope, TaskGroup, task_group};
 pub use crate::scope::{Raced, staggered_race};
 pub use crate::scope::{ReturnWhen, Shield, TaskHandle, Wait, Waited, shield, wait};
 pub use crate::scope::{timeout, timeout_any, timeout_at, timeout_scope};

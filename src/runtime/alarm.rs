@@ -1,5 +1,6 @@
 //! A timer with the runtime it belongs to: what a sleep or a timeout keeps inside itself.
 
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::task::Waker;
 
@@ -27,6 +28,11 @@ pin_project! {
         }
     }
 }
+
+/// Nothing of the user's is in it but a waker, and a timer changes under the lock of its list.
+impl UnwindSafe for Alarm {}
+/// As above.
+impl RefUnwindSafe for Alarm {}
 
 /// What is to wake the owner of a timer.
 ///

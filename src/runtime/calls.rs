@@ -11,7 +11,7 @@
 //! says so.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
@@ -25,7 +25,7 @@ use crate::error::Error;
 #[cfg(all(loom, not(test)))]
 use crate::modelled::Stage;
 use crate::scheduler::Shared;
-use crate::simulated::World;
+use crate::simulated::{Belonging, World};
 use crate::sys::{Arc as SysArc, Condvar, Mutex};
 use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::raw::{self, First};
@@ -38,6 +38,11 @@ pub(crate) struct Calls {
     settings: SysArc<Settings>,
     state: Mutex<State>,
 }
+
+/// Callbacks are called outside its lock, and their panics are contained.
+impl UnwindSafe for Calls {}
+/// As above.
+impl RefUnwindSafe for Calls {}
 
 /// How callbacks get their turn.
 enum Way {
@@ -114,7 +119,11 @@ impl Calls {
         place: &'static Location<'static>,
     ) -> Arc<Call> {
         let call = Call::new(&self.settings, work, place);
-        self.post(Turn(call.clone()).job());
+        if self.is_crashing(&call) {
+            call.cancel();
+        } else {
+            self.post(Turn(call.clone()).job());
+        }
         call
     }
 
@@ -126,8 +135,9 @@ impl Calls {
         place: &'static Location<'static>,
     ) -> (Arc<Call>, u64) {
         let call = Call::new(&self.settings, self.at_home(work), place);
+        let crashing = self.is_crashing(&call);
         let mut state = self.state.lock();
-        if state.closed {
+        if state.closed || crashing {
             drop(state);
             call.cancel();
             return (call, 0);
@@ -148,6 +158,11 @@ impl Calls {
         (call, key)
     }
 
+    /// In a simulation, a callback is its host's, which may just be crashing.
+    fn is_crashing(&self, call: &Arc<Call>) -> bool {
+        matches!(&self.way, Way::Sim(world) if !world.belongings().note(call))
+    }
+
     /// In a simulation, a callback is called on the host where it was registered.
     fn at_home(&self, work: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'static {
         let home = match &self.way {
@@ -158,6 +173,15 @@ impl Calls {
             Some((world, host)) => world.on(host, work),
             None => work(),
         }
+    }
+
+    /// Callbacks that waited for their moment have been taken away, and need not wait any more.
+    pub(crate) fn forget_cancelled(&self) {
+        let state = self.state.lock();
+        let cancelled = state.timed.values().filter(|timed| timed.call.is_cancelled());
+        let keys: Vec<_> = cancelled.map(|timed| timed.key).collect();
+        drop(state);
+        keys.into_iter().for_each(|key| self.forget(key));
     }
 
     /// A callback that waited for its moment need not wait any more.
@@ -312,6 +336,12 @@ impl Wake for Ring {
         if let Some(calls) = self.calls.upgrade() {
             calls.ring(self.key);
         }
+    }
+}
+
+impl Belonging for Call {
+    fn go(&self) {
+        self.cancel();
     }
 }
 

@@ -1,6 +1,7 @@
 //! The handle of a runtime, threads or simulation: spawn, timers, who is current.
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 
 use crate::driver::clock::Instant;
@@ -49,6 +50,12 @@ pub(crate) enum Which {
     #[cfg(all(loom, not(test)))]
     Model(Arc<Modelled>),
 }
+
+/// Users' code is called outside the locks of a runtime, and what it panics with ends where it was
+/// called.
+impl UnwindSafe for Which {}
+/// As above.
+impl RefUnwindSafe for Which {}
 
 /// What the sockets of the present runtime are made of.
 pub(crate) enum Network {

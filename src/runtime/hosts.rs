@@ -129,7 +129,8 @@ pub fn random(range: Range<u64>) -> u64 {
 /// A machine on the simulated network, from [`host`](crate::sim::host).
 ///
 /// What is spawned on it, and what that spawns in turn, runs there: its sockets have this host's
-/// address, and `localhost` is this host.
+/// address, and `localhost` is this host. Callbacks are called on the host whose code registered
+/// them.
 #[derive(Clone)]
 pub struct Host {
     world: Arc<Simulation>,
@@ -207,6 +208,11 @@ impl Host {
 
     /// Pulls the plug and puts it in again: all tasks of this host are dropped where they stand,
     /// without clean-up, and its sockets are gone without a word to their peers.
+    ///
+    /// So are the callbacks that its code has registered, on whatever task or promise, or for
+    /// whatever moment: they are dropped, and never called. Callbacks that others have registered
+    /// on its tasks are called, as these have ended. What a destructor starts or registers while
+    /// the host crashes is gone, too.
     ///
     /// A peer that sends something later is answered by a reset; one that only waits learns
     /// nothing. What is spawned here afterwards runs on the restarted host.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::{Deref, RangeInclusive};
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 use crate::driver::clock::{Instant, VirtualClock};
@@ -232,6 +232,11 @@ pub(crate) struct Simulation {
     pub(crate) unpolled: HomeHandle,
 }
 
+/// As every runtime: users' code is called outside its locks.
+impl UnwindSafe for Simulation {}
+/// As above.
+impl RefUnwindSafe for Simulation {}
+
 impl Simulation {
     fn new(course: Course, weather: Weather, strike: Option<Arc<Strike>>) -> Self {
         let settings = Arc::new(Settings::new(debug_by_environment(), Settings::SLOW, None));
@@ -240,6 +245,14 @@ impl Simulation {
         let unpolled = Unpolled::simulated(&calls, &settings, &world);
         let unpolled = Home::new(Box::new(unpolled), Kind::Shared);
         Simulation { world, settings, calls, unpolled }
+    }
+}
+
+impl Simulation {
+    /// Ends everything on one host without asking: tasks, callbacks, sockets.
+    pub(super) fn crash(&self, host: usize) {
+        self.world.crash(host);
+        self.calls.forget_cancelled();
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::runtime::calls::Calls;
 use crate::simulated::World;
 use crate::sys::Arc as SysArc;
+use crate::task::hooks::Callback;
 use crate::task::report::Settings;
 use crate::task::{Job, Runnable, Schedule, Why, draw_numbers};
 
@@ -37,6 +38,13 @@ impl Schedule for Unpolled {
 
     fn job(&self, job: Job) {
         self.calls.post(job);
+    }
+
+    fn own(&self, callback: Callback) -> Callback {
+        match &self.world {
+            Some(world) => world.belongings().own(callback),
+            None => callback,
+        }
     }
 
     fn settings(&self) -> Option<&Settings> {

@@ -11,6 +11,7 @@
 mod as_completed;
 mod gather;
 mod gather_tuple;
+mod group_scope;
 mod shield;
 mod staggered;
 mod task_group;
@@ -21,9 +22,10 @@ mod wait;
 
 pub use as_completed::{AsCompleted, AsCompletedBefore, as_completed};
 pub use gather::{Gather, GatherResults, Together, gather, gather_together};
+pub use group_scope::{GroupCancelled, GroupScope, UntilCancelled};
 pub use shield::{Shield, shield};
 pub use staggered::{Raced, staggered_race};
-pub use task_group::{GroupScope, TaskGroup, task_group};
+pub use task_group::{TaskGroup, task_group};
 pub use task_handle::TaskHandle;
 pub use timeout::{Timeout, TimeoutAny, timeout, timeout_any, timeout_at};
 pub use timeout_scope::{Deadline, NotActive, TimeoutScope, timeout_scope};

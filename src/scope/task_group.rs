@@ -1,24 +1,18 @@
 //! Task groups: tasks that end before the block that started them does.
 //!
-//! The group's future runs the body, in a scope of its own, and then waits for the children; both
-//! are one scope (`task::grouped`). `children` keeps the list and decides who is refused and when
-//! all are asked to end.
+//! The group's future (`group_scope`) runs the body, in a scope of its own, and then waits for the
+//! children; `children` keeps the list and decides who is refused and when all are asked to end.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::panic::Location;
 
-use pin_project_lite::pin_project;
-
-use crate::error::{Cancelled, Error, Message, Outcome, Result};
+use crate::error::{Outcome, Result};
 use crate::runtime::{Handle, TaskBuilder};
+use crate::scope::group_scope::GroupScope;
 use crate::sys::{Arc, Mutex};
 use crate::task::children::{Children, GroupRefused, Reserved};
-use crate::task::current;
-use crate::task::grouped::{Grouped, Trigger};
+use crate::task::grouped::Trigger;
 use crate::task::handle::Task;
-use crate::task::unwind::by_error;
 
 /// A handle to a task group: whoever holds one spawns children into it.
 ///
@@ -52,10 +46,10 @@ use crate::task::unwind::by_error;
 #[doc(alias("asyncio.TaskGroup", "nursery", "JoinSet"))]
 pub struct TaskGroup(Arc<Shared>);
 
-struct Shared {
-    children: Arc<Children>,
+pub(super) struct Shared {
+    pub(super) children: Arc<Children>,
     /// Where the parent runs, from its first poll on.
-    handle: Mutex<Option<Handle>>,
+    pub(super) handle: Mutex<Option<Handle>>,
 }
 
 impl TaskGroup {
@@ -144,6 +138,55 @@ impl TaskGroup {
         self.start(TaskBuilder::new(), future, false, Location::caller())
     }
 
+    /// Makes the group end early: asks its body and all its children to end. From any thread.
+    ///
+    /// That is no failure: its goal is reached, or it is not wanted any more. The children clean up
+    /// and are waited for; the body is interrupted at its next await, as by a request to its task,
+    /// which is taken back when the group ends. Nobody comes in any more, see
+    /// [`spawn`](TaskGroup::spawn). A body that has ended, or ends all the same, has given its
+    /// value; else there is none, and the group says so: as `None`, if it was asked for what its
+    /// body does [`until_cancelled`](crate::GroupScope::until_cancelled), or with the error
+    /// [`GroupCancelled`](crate::GroupCancelled). Errors, also of children that clean up, are told
+    /// as ever.
+    ///
+    /// Returns whether this call did that. It did not, if the group was asked before, is over, or
+    /// shuts down anyway because somebody failed, or its task is asked to end. Before the group's
+    /// first poll, its body is interrupted at its first await.
+    ///
+    /// # Cancellation
+    /// A request to the task that is made before, or meanwhile, is not touched by this, and goes
+    /// on when the children have ended; requests from before the group do not concern it.
+    ///
+    /// # Examples
+    ///
+    /// The first answer is enough.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use filch::{Promise, sleep, task_group};
+    ///
+    /// # filch::sim::run(0, async {
+    /// let answer = Promise::new();
+    /// task_group(async |group| {
+    ///     for delay in [3, 1, 2] {
+    ///         let (group, answer) = (group.clone(), answer.clone());
+    ///         group.clone().spawn(async move {
+    ///             sleep(Duration::from_secs(delay)).await;
+    ///             let _ = answer.set(delay);
+    ///             group.cancel();
+    ///         });
+    ///     }
+    ///     Ok(())
+    /// }).await?;
+    /// assert_eq!(answer.await?, 1);
+    /// # Ok(())
+    /// # }).unwrap();
+    /// ```
+    #[doc(alias("TaskGroup.cancel", "nursery.cancel_scope.cancel"))]
+    pub fn cancel(&self) -> bool {
+        self.0.children.cancel()
+    }
+
     #[track_caller]
     fn start_or_fail<F, T>(&self, builder: TaskBuilder, future: F, eagerly: bool) -> Task<T>
     where
@@ -199,151 +242,6 @@ impl fmt::Debug for TaskGroup {
     }
 }
 
-/// How the body ended.
-enum Body<T> {
-    Value(T),
-    Failed(Error),
-    /// A request came, here or in the wait, and nothing else.
-    Cancelled(Option<Message>),
-}
-
-/// Where the group is in its life.
-enum Stage<T> {
-    Created,
-    Body,
-    Wait(Body<T>),
-    /// Over, but for a request that goes on: whoever polls it again is unwound again.
-    Passed,
-}
-
-pin_project! {
-    /// The future of [`task_group`].
-    #[must_use = "futures do nothing unless they are polled"]
-    pub struct GroupScope<F> where F: Future<Output: Outcome> {
-        #[pin]
-        grouped: Grouped<F>,
-        stage: Stage<<F::Output as Outcome>::Value>,
-        shared: Arc<Shared>,
-    }
-
-    impl<F> PinnedDrop for GroupScope<F> where F: Future<Output: Outcome> {
-        fn drop(this: Pin<&mut Self>) {
-            this.project().shared.children.abandon();
-        }
-    }
-}
-
-impl<F: Future<Output: Outcome>> Future for GroupScope<F> {
-    type Output = Result<<F::Output as Outcome>::Value>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.as_mut().project();
-        if let Stage::Created = this.stage {
-            *this.shared.handle.lock() = Handle::try_current().ok();
-            this.shared.children.open();
-            *this.stage = Stage::Body;
-        }
-        match this.stage {
-            Stage::Created | Stage::Body => {
-                let body = ready!(self.as_mut().poll_body(context));
-                let this = self.as_mut().project();
-                *this.stage = Stage::Wait(body);
-                this.shared.children.exit();
-                self.poll_wait(context, true)
-            }
-            Stage::Wait(_) => self.poll_wait(context, false),
-            Stage::Passed => go_on(None),
-        }
-    }
-}
-
-impl<F: Future<Output: Outcome>> GroupScope<F> {
-    /// Polls the body. However it ends, other than by a value, its children are asked to end.
-    fn poll_body(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Body<<F::Output as Outcome>::Value>> {
-        let mut this = self.project();
-        let poll = || this.grouped.as_mut().poll_body(context, by_error);
-        let ended = match catch_unwind(AssertUnwindSafe(poll)) {
-            Ok(polled) => match ready!(polled) {
-                Ok(output) => output.into_result().map_or_else(Body::Failed, Body::Value),
-                Err(cancelled) => Body::Cancelled(cancelled.into_message()),
-            },
-            // It waits for its children even so, and is an error like others (TG-13).
-            Err(payload) => {
-                this.grouped.drop_body();
-                Body::Failed(Error::panic(payload))
-            }
-        };
-        if !matches!(ended, Body::Value(_)) {
-            this.shared.children.abort();
-        }
-        Poll::Ready(ended)
-    }
-
-    /// Waits for the children. `begun`: the body has ended just now.
-    fn poll_wait(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        begun: bool,
-    ) -> Poll<Result<<F::Output as Outcome>::Value>> {
-        let mut this = self.project();
-        let children = &this.shared.children;
-        if !begun {
-            let cancelled = this.grouped.as_mut().poll_wait(context, false);
-            take(children, this.stage, cancelled);
-        }
-        let Some(mut errors) = children.finish() else {
-            if begun {
-                let cancelled = this.grouped.as_mut().poll_wait(context, true);
-                take(children, this.stage, cancelled);
-            }
-            return Poll::Pending;
-        };
-        let Stage::Wait(body) = std::mem::replace(this.stage, Stage::Passed) else {
-            unreachable!("a group waits after its body");
-        };
-        let ended = match body {
-            Body::Failed(error) => {
-                errors.push(error);
-                None
-            }
-            Body::Value(value) => Some(Ok(value)),
-            Body::Cancelled(message) => Some(Err(message)),
-        };
-        this.grouped.leave(!errors.is_empty());
-        match ended {
-            _ if !errors.is_empty() => Poll::Ready(Err(Error::group(errors))),
-            Some(Ok(value)) => Poll::Ready(Ok(value)),
-            Some(Err(message)) => go_on(message),
-            None => unreachable!("the body's error is one of the errors"),
-        }
-    }
-}
-
-/// A request arrives in the wait. The first one makes the children end, too, and goes on when they
-/// have (TG-06); further ones only count.
-fn take<T>(children: &Children, stage: &mut Stage<T>, cancelled: Option<Cancelled>) {
-    if let Some(cancelled) = cancelled
-        && children.abort()
-    {
-        *stage = Stage::Wait(Body::Cancelled(cancelled.into_message()));
-    }
-}
-
-/// Lets a request go on to the scope around.
-fn go_on<T>(message: Option<Message>) -> Poll<T> {
-    current::with(|current| current.unwind(message));
-    Poll::Pending
-}
-
-impl<F: Future<Output: Outcome>> fmt::Debug for GroupScope<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("GroupScope").field(&self.shared.children).finish()
-    }
-}
-
 /// Runs what `body` makes, and all tasks that are spawned into its group, to their end.
 ///
 /// Leaving the group waits for all children, also for those that other children spawn meanwhile
@@ -353,8 +251,10 @@ impl<F: Future<Output: Outcome>> fmt::Debug for GroupScope<F> {
 /// around it; children own what they use.
 ///
 /// # Errors
-/// A [group](Error::is_group) of all errors: those of the children as they ended, then the body's
-/// own (TG-04, TG-05). Even a single error comes in a group.
+/// A [group](crate::Error::is_group) of all errors: those of the children as they ended, then the
+/// body's own (TG-04, TG-05). Even a single error comes in a group. Without any:
+/// [`GroupCancelled`](crate::GroupCancelled), if the group was [cancelled](TaskGroup::cancel)
+/// before its body had given its value.
 ///
 /// # Cancellation
 /// A request to the task, in the body or while it waits, is made of all children, too, and goes on
@@ -395,5 +295,5 @@ where
     let children = Arc::new(Children::new(trigger.clone()));
     let shared = Arc::new(Shared { children, handle: Mutex::new(None) });
     let body = body(TaskGroup(shared.clone()));
-    GroupScope { grouped: Grouped::new(body, trigger), stage: Stage::Created, shared }
+    GroupScope::new(body, trigger, shared)
 }

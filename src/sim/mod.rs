@@ -9,6 +9,7 @@
 //! `task::Schedule`, another clock, and other sockets (`network` and what follows it), which the
 //! room `net` offers its programs under the same names as the real ones.
 
+mod belongings;
 mod connection;
 mod course;
 mod dice;
@@ -29,6 +30,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::task::Waker;
 
+pub(crate) use belongings::Belonging;
 pub(crate) use course::{Choice, Course, Deviation, Record, Written};
 pub(crate) use listener::Listener;
 pub(crate) use network::{Network, Weather};

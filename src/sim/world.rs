@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::Waker;
 use std::time::Duration;
 
+use super::belongings::Belongings;
 use super::course::Course;
 use super::dice::Dice;
 use super::homes::Homes;
@@ -18,7 +19,8 @@ use super::strike::Strike;
 use crate::driver::clock::{Instant, VirtualClock};
 use crate::driver::timers::{Bell, Timer, Timers};
 use crate::probe;
-use crate::sys::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
+use crate::sys::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::task::hooks::Callback;
 use crate::task::live;
 use crate::task::memory::Home;
 use crate::task::raw::TaskRef;
@@ -35,6 +37,7 @@ pub(super) struct Wire {
     queue: Arc<Mutex<Queue>>,
     numbers: Arc<AtomicU64>,
     settings: Arc<Settings>,
+    belongings: std::sync::Arc<Belongings>,
 }
 
 impl Schedule for Wire {
@@ -44,6 +47,10 @@ impl Schedule for Wire {
 
     fn job(&self, job: Job) {
         self.queue.lock().put(self.host, What::Job(job));
+    }
+
+    fn own(&self, callback: Callback) -> Callback {
+        self.belongings.own(callback)
     }
 
     fn settings(&self) -> Option<&Settings> {
@@ -92,8 +99,7 @@ pub(crate) struct World {
     settings: Arc<Settings>,
     timers: Timers,
     homes: Homes,
-    /// The host whose code is running.
-    here: AtomicUsize,
+    belongings: std::sync::Arc<Belongings>,
     network: Arc<Network>,
     /// What programs draw from; nothing else does, so that drawing more changes nothing else.
     lots: Mutex<Dice>,
@@ -109,11 +115,13 @@ impl World {
         let seed = course.seed;
         let queue = Arc::new(Mutex::new(Queue::new(course)));
         let numbers = Arc::new(AtomicU64::new(1));
+        let belongings = std::sync::Arc::new(Belongings::new());
         let wire = Wire {
             host: 0,
             queue: queue.clone(),
             numbers: numbers.clone(),
             settings: settings.clone(),
+            belongings: belongings.clone(),
         };
         World {
             queue,
@@ -121,7 +129,7 @@ impl World {
             settings,
             timers: Timers::exact(),
             homes: Homes::new(wire),
-            here: AtomicUsize::new(0),
+            belongings,
             network: Arc::new(Network::new(seed, weather)),
             lots: Mutex::new(Dice::always_random(!seed)),
             closed: AtomicBool::new(false),
@@ -150,6 +158,7 @@ impl World {
             queue: self.queue.clone(),
             numbers: self.numbers.clone(),
             settings: self.settings.clone(),
+            belongings: self.belongings.clone(),
         })
     }
 
@@ -164,7 +173,11 @@ impl World {
 
     /// The host whose code is running.
     pub(crate) fn here(&self) -> usize {
-        self.here.load(Ordering::Relaxed)
+        self.belongings.here()
+    }
+
+    pub(crate) fn belongings(&self) -> &std::sync::Arc<Belongings> {
+        &self.belongings
     }
 
     /// Where on the network the running code stands.
@@ -179,14 +192,7 @@ impl World {
 
     /// Does something as if it were done on another host.
     pub(crate) fn on<R>(&self, host: usize, act: impl FnOnce() -> R) -> R {
-        struct Back<'a>(&'a AtomicUsize, usize);
-        impl Drop for Back<'_> {
-            fn drop(&mut self) {
-                self.0.store(self.1, Ordering::Relaxed);
-            }
-        }
-        let _back = Back(&self.here, self.here.swap(host, Ordering::Relaxed));
-        act()
+        self.belongings.on(host, act)
     }
 
     /// No new task is let in any more.
@@ -273,7 +279,7 @@ impl World {
             self.fire();
             return Ok(true);
         };
-        self.here.store(host, Ordering::Relaxed);
+        self.belongings.go_to(host);
         match what {
             What::Task(task) => {
                 reasons::forget(task.number());
@@ -345,22 +351,30 @@ impl World {
         self.network.close();
     }
 
-    /// Ends everything on one host without asking: its tasks are dropped, its sockets are gone
-    /// without a word to anybody.
+    /// Ends everything on one host without asking: its tasks and its callbacks are dropped, its
+    /// sockets are gone without a word to anybody.
     pub(crate) fn crash(&self, host: usize) {
         self.network.crash(host);
+        self.belongings.begin_crash(host);
         self.on(host, || {
             for task in live::tasks([self.home_of(host)]) {
                 task.kill();
             }
-            // Bound first: what is dropped may queue more.
-            let gone = self.queue.lock().take_all_of(host);
-            for entry in gone {
-                if let What::Task(task) = entry.what {
-                    task.kill();
+            self.belongings.crash(host);
+            // What is dropped may start more.
+            loop {
+                let gone = self.queue.lock().take_all_of(host);
+                if gone.is_empty() {
+                    break;
+                }
+                for entry in gone {
+                    if let What::Task(task) = entry.what {
+                        task.kill();
+                    }
                 }
             }
         });
+        self.belongings.end_crash(host);
     }
 
     /// The unfinished tasks, in the order of their spawning.

@@ -196,6 +196,9 @@ impl<T: Clone> Receiver<T> {
     ///
     /// # Cancellation
     /// Takes nothing.
+    ///
+    /// # Panics
+    /// If the `clone` does; nothing is taken then.
     #[track_caller]
     pub fn recv(&mut self) -> impl Future<Output = Result<T, RecvError>> {
         let at = Location::caller();
@@ -215,6 +218,9 @@ impl<T: Clone> Receiver<T> {
     ///
     /// # Errors
     /// [`TryRecvError`] if there is none.
+    ///
+    /// # Panics
+    /// As [`recv`](Receiver::recv).
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         self.recv_or(|_| {})
     }

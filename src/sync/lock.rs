@@ -17,8 +17,9 @@ use crate::sys::{Arc, UnsafeCell, constant};
 /// waiter that goes away in the moment it was promised the lock hands it on (LOCK-04). The guard
 /// may be held across awaits, sent to other threads and released by any task (LOCK-03).
 ///
-/// A panic does not poison the lock. Taking it when nobody has it is one exchange of a word and no
-/// allocation.
+/// A panic does not poison the lock: the next one finds the value as it was left. So `&Lock` is not
+/// [`UnwindSafe`](std::panic::UnwindSafe), as nearly everything else here is. Taking it when nobody
+/// has it is one exchange of a word and no allocation.
 ///
 /// # Examples
 ///

@@ -21,6 +21,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
@@ -87,6 +88,11 @@ struct Half<T>(NonNull<Inner<T>>);
 unsafe impl<T: Send> Send for Half<T> {}
 // SAFETY: `&Half` gives nothing but the state.
 unsafe impl<T: Send> Sync for Half<T> {}
+
+/// The value goes in and comes out whole, and nobody looks at it in between.
+impl<T> UnwindSafe for Half<T> {}
+/// As above.
+impl<T> RefUnwindSafe for Half<T> {}
 
 impl<T> Half<T> {
     fn inner(&self) -> &Inner<T> {

@@ -1,7 +1,8 @@
 //! In which order a queue gives its items, and how it keeps them for that.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
+
+use crate::sync::heap::Heap;
 
 /// An order of a queue: [`Fifo`], [`Lifo`] or [`Priority`].
 ///
@@ -39,14 +40,16 @@ impl<T> Order<T> for Lifo {
 }
 
 impl<T: Ord> Order<T> for Priority {
-    type Store = BinaryHeap<Reverse<T>>;
+    type Store = Heap<T>;
 }
 
-/// Keeps items.
+/// Keeps items. A panic in users' code, which is comparisons, changes nothing.
 #[doc(hidden)]
 pub trait Store<T>: Default {
-    /// Keeps one more.
-    fn put(&mut self, item: T);
+    /// Where one more is to go: what compares, while the item is still its owner's.
+    fn place(&self, item: &T) -> usize;
+    /// Keeps one more, in its place; users' code does not run.
+    fn put(&mut self, item: T, place: usize);
     /// Gives the next one.
     fn take(&mut self) -> Option<T>;
     /// How many it keeps.
@@ -55,7 +58,12 @@ pub trait Store<T>: Default {
 
 impl<T> Store<T> for VecDeque<T> {
     #[inline]
-    fn put(&mut self, item: T) {
+    fn place(&self, _: &T) -> usize {
+        0
+    }
+
+    #[inline]
+    fn put(&mut self, item: T, _: usize) {
         self.push_back(item);
     }
 
@@ -71,7 +79,11 @@ impl<T> Store<T> for VecDeque<T> {
 }
 
 impl<T> Store<T> for Vec<T> {
-    fn put(&mut self, item: T) {
+    fn place(&self, _: &T) -> usize {
+        0
+    }
+
+    fn put(&mut self, item: T, _: usize) {
         self.push(item);
     }
 
@@ -81,19 +93,5 @@ impl<T> Store<T> for Vec<T> {
 
     fn len(&self) -> usize {
         Vec::len(self)
-    }
-}
-
-impl<T: Ord> Store<T> for BinaryHeap<Reverse<T>> {
-    fn put(&mut self, item: T) {
-        self.push(Reverse(item));
-    }
-
-    fn take(&mut self) -> Option<T> {
-        self.pop().map(|Reverse(item)| item)
-    }
-
-    fn len(&self) -> usize {
-        BinaryHeap::len(self)
     }
 }

@@ -7,14 +7,12 @@
 //! (QUE-10). So no item can be lost, or taken twice, by a cancellation.
 //! Model: `loom-tests/channel.rs`.
 
-use std::collections::{BinaryHeap, VecDeque};
 use std::fmt;
-use std::ops::Deref;
 use std::panic::Location;
 
 use crate::probe;
 use crate::sync::block::block_on;
-use crate::sync::order::{Fifo, Lifo, Order, Priority, Store};
+use crate::sync::order::{Fifo, Order, Store};
 use crate::sync::queue_wait::{Get, Items, Join, Put};
 use crate::sys::{Brief, constant};
 use crate::wait_list::{WaitList, Wakers};
@@ -25,7 +23,8 @@ use crate::wait_list::{WaitList, Wakers};
 /// [`Arc`](std::sync::Arc). Besides the items it counts the work: [`join`](Queue::join) waits until
 /// [`task_done`](Queue::task_done) has been called for each item that was put.
 ///
-/// The other orders, [`LifoQueue`] and [`PriorityQueue`], have the same methods.
+/// The other orders, [`LifoQueue`](super::LifoQueue) and
+/// [`PriorityQueue`](super::PriorityQueue), have the same methods.
 ///
 /// # Examples
 ///
@@ -117,7 +116,7 @@ pub struct DoneTooOften;
 
 impl<T, O: Order<T>> Queue<T, O> {
     constant! {
-        fn with(items: O::Store, capacity: usize) -> Self {
+        pub(super) fn with(items: O::Store, capacity: usize) -> Self {
             let inner = Inner {
                 items,
                 getters: WaitList::new(),
@@ -369,7 +368,8 @@ impl<T, O: Order<T>> Queue<T, O> {
             wait(&mut inner);
             return Err(TryPutError::Full(item));
         }
-        inner.items.put(item);
+        let place = inner.items.place(&item);
+        inner.items.put(item, place);
         inner.unfinished += 1;
         let getter = inner.getters.wake_one();
         drop(inner);
@@ -395,105 +395,16 @@ impl<T, O: Order<T>> Queue<T, O> {
     }
 }
 
-/// A [`Queue`] that gives the youngest item first.
-///
-/// # Examples
-///
-/// ```
-/// let stack = filch::sync::LifoQueue::unbounded();
-/// stack.try_put(1).unwrap();
-/// stack.try_put(2).unwrap();
-/// assert_eq!(stack.try_get(), Ok(2));
-/// ```
-#[doc(alias = "asyncio.LifoQueue")]
-pub struct LifoQueue<T>(Queue<T, Lifo>);
-
-/// A [`Queue`] that gives the smallest item first; equal ones in any order (QUE-02).
-///
-/// Items are compared while the queue is locked: a comparison must not use the queue.
-///
-/// # Examples
-///
-/// ```
-/// let queue = filch::sync::PriorityQueue::unbounded();
-/// queue.try_put((2, "later")).unwrap();
-/// queue.try_put((1, "first")).unwrap();
-/// assert_eq!(queue.try_get(), Ok((1, "first")));
-/// ```
-#[doc(alias = "asyncio.PriorityQueue")]
-pub struct PriorityQueue<T: Ord>(Queue<T, Priority>);
-
-impl<T> Deref for LifoQueue<T> {
-    type Target = Queue<T, Lifo>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl<T: Ord> Deref for PriorityQueue<T> {
-    type Target = Queue<T, Priority>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-macro_rules! constructors {
-    ($($bound:ident)?, $queue:ty, $store:expr, $(($wrap:ident))?) => {
-        impl<T $(: $bound)?> $queue {
-            constant! {
-                /// Makes a queue with room for so many items.
-                ///
-                /// # Panics
-                /// If that is none.
-                #[track_caller]
-                pub fn bounded(capacity: usize) -> Self {
-                    assert!(capacity > 0, "a queue needs room for an item");
-                    $($wrap)? (Queue::with($store, capacity))
-                }
-            }
-
-            constant! {
-                /// Makes a queue with room for as many items as memory holds.
-                pub fn unbounded() -> Self {
-                    $($wrap)? (Queue::with($store, 0))
-                }
-            }
-        }
-
-        /// Unbounded.
-        impl<T $(: $bound)?> Default for $queue {
-            fn default() -> Self {
-                Self::unbounded()
-            }
-        }
-    };
-}
-
-constructors!(, Queue<T>, VecDeque::new(),);
-constructors!(, LifoQueue<T>, Vec::new(), (LifoQueue));
-constructors!(Ord, PriorityQueue<T>, BinaryHeap::new(), (PriorityQueue));
-
 impl<T, O: Order<T>> fmt::Debug for Queue<T, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = self.inner.lock();
+        let (len, unfinished) = (inner.items.len(), inner.unfinished);
+        let (getters, putters) = (inner.getters.len(), inner.putters.len());
+        let is_shut_down = inner.is_shut_down;
+        drop(inner);
         let mut queue = f.debug_struct("Queue");
-        queue.field("len", &inner.items.len()).field("capacity", &self.capacity());
-        queue.field("getters", &inner.getters.len()).field("putters", &inner.putters.len());
-        queue.field("unfinished", &inner.unfinished).field("is_shut_down", &inner.is_shut_down);
-        queue.finish()
-    }
-}
-
-impl<T> fmt::Debug for LifoQueue<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-impl<T: Ord> fmt::Debug for PriorityQueue<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        queue.field("len", &len).field("capacity", &self.capacity());
+        queue.field("getters", &getters).field("putters", &putters);
+        queue.field("unfinished", &unfinished).field("is_shut_down", &is_shut_down).finish()
     }
 }

@@ -1,7 +1,7 @@
 //! Those who wait at a queue: for room, for an item, for the work to be done.
 //!
-//! Each is woken by a notice and looks again. One who goes away with a notice he has not used
-//! passes it on, if there is still something to be had (QUE-10).
+//! Each is woken by a notice and looks again. One who goes away with a notice he has not used,
+//! cancelled or by a panic, passes it on, if there is still something to be had (QUE-10).
 
 use std::panic::Location;
 use std::pin::Pin;
@@ -67,19 +67,21 @@ impl<T, O: Order<T>> Future for Put<'_, T, O> {
                 return Poll::Pending;
             }
         }
-        this.waiter.as_mut().reset();
-        let item = this.item.take().expect("a put is polled after its end");
         let waker = context.waker().clone();
+        let item = this.item.take().expect("a put is polled after its end");
         let waiter = this.waiter.as_ref();
-        match this.queue.put_or(item, |inner| inner.putters.join(waiter, waker)) {
-            Ok(()) => Poll::Ready(Ok(())),
-            Err(TryPutError::Shutdown(item)) => Poll::Ready(Err(PutError(item))),
+        let put = match this.queue.put_or(item, |inner| inner.putters.join(waiter, waker)) {
+            Ok(()) => Ok(()),
+            Err(TryPutError::Shutdown(item)) => Err(PutError(item)),
             Err(TryPutError::Full(item)) => {
                 *this.item = Some(item);
                 reasons::note("room in a queue", this.at);
-                Poll::Pending
+                return Poll::Pending;
             }
-        }
+        };
+        // The notice is used up, unless a comparison has panicked.
+        this.waiter.as_mut().reset();
+        Poll::Ready(put)
     }
 }
 
@@ -133,24 +135,26 @@ impl<T, O: Order<T>> Future for Get<'_, T, O> {
                 return Poll::Pending;
             }
         }
+        let mut got = Err(TryGetError::Empty);
         if this.waiter.is_woken() {
-            this.waiter.as_mut().reset();
-            match this.queue.try_get() {
-                Ok(item) => return Poll::Ready(Ok(item)),
-                Err(TryGetError::Shutdown) => return Poll::Ready(Err(Shutdown)),
-                Err(TryGetError::Empty) => {}
-            }
+            got = this.queue.try_get();
         }
-        let waker = context.waker().clone();
-        let waiter = this.waiter.as_ref();
-        match this.queue.get_or(|inner| inner.getters.join(waiter, waker)) {
-            Ok(item) => Poll::Ready(Ok(item)),
-            Err(TryGetError::Shutdown) => Poll::Ready(Err(Shutdown)),
+        if matches!(got, Err(TryGetError::Empty)) {
+            let waker = context.waker().clone();
+            let waiter = this.waiter.as_ref();
+            got = this.queue.get_or(|inner| inner.getters.join(waiter, waker));
+        }
+        let got = match got {
+            Ok(item) => Ok(item),
+            Err(TryGetError::Shutdown) => Err(Shutdown),
             Err(TryGetError::Empty) => {
                 reasons::note("an item of a queue", this.at);
-                Poll::Pending
+                return Poll::Pending;
             }
-        }
+        };
+        // The notice is used up, unless a comparison has panicked.
+        this.waiter.as_mut().reset();
+        Poll::Ready(got)
     }
 }
 

@@ -110,6 +110,9 @@ impl<T> Sender<T> {
     /// receivers.
     ///
     /// The channel is locked meanwhile: `change` must not use it.
+    ///
+    /// # Panics
+    /// If `change` does, or the clone: what `change` has done by then stays, and nobody is told.
     pub fn modify(&self, change: impl FnOnce(&mut T))
     where
         T: Clone,
@@ -121,13 +124,17 @@ impl<T> Sender<T> {
     }
 
     /// As [`modify`](Sender::modify), but tells receivers only if `change` says that it did.
+    ///
+    /// # Panics
+    /// As [`modify`](Sender::modify).
     pub fn modify_if(&self, change: impl FnOnce(&mut T) -> bool) -> bool
     where
         T: Clone,
     {
         let mut wakers = Wakers::new();
-        let mut shared = self.shared.lock();
+        // Dropped behind the lock, also if `change` panics.
         let mut old = None;
+        let mut shared = self.shared.lock();
         if Arc::get_mut(&mut shared.value).is_none() {
             let copy = Arc::new(T::clone(&shared.value));
             old = Some(std::mem::replace(&mut shared.value, copy));

@@ -10,6 +10,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use super::Patience;
 use super::machine::{AtomicBool, Ordering, UnsafeCell};
@@ -24,6 +25,12 @@ pub(crate) struct Brief<T> {
 unsafe impl<T: Send> Sync for Brief<T> {}
 // SAFETY: as for any owner of a `T`.
 unsafe impl<T: Send> Send for Brief<T> {}
+
+/// What stands behind it is as it should be wherever a panic may come from under it: the users'
+/// code that runs there, which is comparisons, runs before anything is changed.
+impl<T> UnwindSafe for Brief<T> {}
+/// As above.
+impl<T> RefUnwindSafe for Brief<T> {}
 
 impl<T> Brief<T> {
     super::constant! {

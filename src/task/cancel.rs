@@ -32,8 +32,13 @@ use crate::task::several::Several;
 
 /// Asks `task` to end. False: it is done already, and nothing changes (CAN-01).
 pub(crate) fn request(task: &TaskRef, message: Option<Message>) -> bool {
-    current::with(|current| current.asks(task));
+    is_asked(task);
     request_but(task, message, None)
+}
+
+/// Whoever is being polled here asks `task`, perhaps itself.
+pub(super) fn is_asked(task: &TaskRef) {
+    current::with(|current| current.asks(task));
 }
 
 /// As [`request`], for a group that asks its members itself.

@@ -4,7 +4,7 @@
 //! |----------|--------------------------------------|-----------------|----------------------|
 //! | Created  | `task_group`                         | refused         |                      |
 //! | Open     | the first poll                       | joins           | abort, of the parent too |
-//! | Aborting | a failure, a body that does not end well | refused     | is noted down        |
+//! | Aborting | a failure, `cancel`, a body that does not end well | refused | is noted down  |
 //! | Finished | all children's end, after the body's | refused         |                      |
 //! | Dropped  | the group's drop, half-way           | refused         | is reported          |
 //!
@@ -101,6 +101,8 @@ struct List {
     tasks: Vec<TaskRef>,
     /// Of children that failed, in the order of their ends.
     errors: Vec<Error>,
+    /// The group was asked to end early, and did not shut down before.
+    cancelled: bool,
 }
 
 /// A list that is shorter is never tidied.
@@ -144,6 +146,7 @@ struct Aborted {
 impl Aborted {
     fn cancel(&self) {
         for task in &self.tasks {
+            cancel::is_asked(task);
             cancel::request_but(task, None, Some(&self.members));
         }
     }
@@ -166,9 +169,13 @@ impl Children {
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, change);
     }
 
-    /// The group begins.
-    pub(crate) fn open(&self) {
-        self.enter(Phase::Open, &self.list.lock());
+    /// The group begins. True: it was cancelled before, and the parent is to be
+    /// [interrupted](Children::interrupt) as soon as it is inside.
+    #[must_use]
+    pub(crate) fn open(&self) -> bool {
+        let list = self.list.lock();
+        self.enter(if list.cancelled { Phase::Aborting } else { Phase::Open }, &list);
+        list.cancelled
     }
 
     /// Somebody is about to spawn a child. Until the answer is admitted, or dropped, the group does
@@ -231,8 +238,7 @@ impl Children {
         self.leave(waker);
     }
 
-    /// The first child that fails makes all others end, then the parent, which may await somebody,
-    /// too (TG-03).
+    /// The first child that fails makes all others end, and the parent (TG-03). Who is to be woken.
     #[cold]
     fn failed(&self, task: &TaskRef) -> Option<Waker> {
         let mut list = self.list.lock();
@@ -248,8 +254,36 @@ impl Children {
         self.enter(Phase::Aborting, &list);
         let aborted = list.abort();
         drop(list);
+        self.end_all(&aborted)
+    }
+
+    /// Asks the children to end, then the parent, which may await somebody, too. Who is to be woken.
+    fn end_all(&self, aborted: &Aborted) -> Option<Waker> {
         aborted.cancel();
         self.trigger.fire(&aborted.members)
+    }
+
+    /// Makes the group end early. False: it was asked before, shuts down anyway, or is over.
+    pub(crate) fn cancel(&self) -> bool {
+        let mut list = self.list.lock();
+        let word = self.word();
+        match word.phase() {
+            Phase::Created => return !std::mem::replace(&mut list.cancelled, true),
+            Phase::Open if !word.is_over() => list.cancelled = true,
+            _ => return false,
+        }
+        self.enter(Phase::Aborting, &list);
+        let aborted = list.abort();
+        drop(list);
+        self.end_all(&aborted).into_iter().for_each(probe::wake);
+        true
+    }
+
+    /// Asks the parent of a group to end that was cancelled before it began.
+    pub(crate) fn interrupt(&self) {
+        let nobody = Arc::new(Members::new(Vec::new()));
+        let aborted = Aborted { tasks: Vec::new(), members: nobody };
+        self.end_all(&aborted).into_iter().for_each(probe::wake);
     }
 
     /// Asks all children to end, unless that was done before: then false.
@@ -272,18 +306,19 @@ impl Children {
         self.word.fetch_or(EXITING, Ordering::Relaxed);
     }
 
-    /// Have all children ended, after the body? Then the group is finished; their errors.
-    pub(crate) fn finish(&self) -> Option<Vec<Error>> {
+    /// Have all children ended, after the body? Then the group is finished; their errors, and
+    /// whether it was cancelled.
+    pub(crate) fn finish(&self) -> Option<(Vec<Error>, bool)> {
         if !self.word().is_over() {
             return None;
         }
         // Nobody joins any more.
         let mut list = self.list.lock();
         self.enter(Phase::Finished, &list);
-        let List { errors, tasks } = std::mem::take(&mut *list);
+        let List { tasks, errors, cancelled } = std::mem::take(&mut *list);
         drop(list);
         drop(tasks);
-        Some(errors)
+        Some((errors, cancelled))
     }
 
     /// The group is dropped before it is finished: its children are asked to end, and what they

@@ -2,9 +2,9 @@
 //!
 //! Body and wait are one scope: when the body is unwound the scope stays, and what reaches it
 //! during the wait it takes itself, without going away. Its own request is made by whichever child
-//! failed first, on whatever thread that runs ([`Trigger::fire`]): in one step it is counted, and
-//! becomes news of the parent task, so that whoever compares counts in that task knows of both or
-//! of neither. It goes to what is inside in the scope's next poll.
+//! failed first, or by who cancels the group, on whatever thread that runs ([`Trigger::fire`]): in
+//! one step it is counted, and becomes news of the parent task, so that whoever compares counts in
+//! that task knows of both or of neither. It goes to what is inside in the scope's next poll.
 //!
 //! Invariant: a request that was counted is taken back once, when the scope leaves, is dropped, or
 //! moves to another task, which it then counts in.
@@ -161,7 +161,7 @@ impl<F: Future> Grouped<F> {
         Grouped { body: Some(body), scope: Scope::default(), trigger }
     }
 
-    /// Polls the body. `Err`: it was unwound.
+    /// Polls the body; calls `begin` first, inside the scope. `Err`: it was unwound.
     ///
     /// # Panics
     /// Outside a task.
@@ -169,10 +169,12 @@ impl<F: Future> Grouped<F> {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         sort: Sort<F::Output>,
+        begin: impl FnOnce(),
     ) -> Poll<Result<F::Output, Cancelled>> {
         let this = self.project();
         in_task(|current| {
             enter(this.scope, this.trigger, current, context);
+            begin();
             let inside = Inside::go(current, this.scope.place, context);
             let polled = this.scope.poll_inside(current, context, this.body, sort);
             drop(inside);
@@ -220,10 +222,10 @@ impl<F: Future> Grouped<F> {
     }
 
     /// The group is over. `failed`: with errors, so that a request of somebody else's stays to be
-    /// delivered (TG-10).
+    /// delivered (TG-10). Else the answer: no request concerns it but those from before its entry.
     ///
     /// Called in a poll, after the body or the wait was polled.
-    pub(crate) fn leave(self: Pin<&mut Self>, failed: bool) {
+    pub(crate) fn leave(self: Pin<&mut Self>, failed: bool) -> bool {
         let this = self.project();
         this.scope.fired |= this.trigger.close();
         in_task(|current| {
@@ -234,16 +236,16 @@ impl<F: Future> Grouped<F> {
                 if own {
                     state.uncancel();
                 }
-                return;
+                return current.concern(parent) <= this.scope.at_entry;
             }
             loop {
                 let elsewhere = current.scopes(|scopes| scopes.fired_elsewhere(parent));
                 if state.leave_failed(own, elsewhere) {
-                    return;
+                    return false;
                 }
                 current.learn_more();
             }
-        });
+        })
     }
 }
 

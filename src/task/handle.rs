@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -273,7 +273,8 @@ impl TaskRef {
     /// (FUT-09).
     #[doc(alias = "Task.add_done_callback")]
     pub fn add_done_callback(&self, callback: impl FnOnce(TaskRef) + Send + 'static) -> CallbackId {
-        self.add_hook(hooks::bind(callback)).unwrap_or_else(|callback| {
+        let callback = self.header().home().schedule().own(hooks::bind(callback));
+        self.add_hook(callback).unwrap_or_else(|callback| {
             hooks::call_late(self, callback);
             CallbackId::default()
         })
@@ -322,6 +323,12 @@ impl TaskRef {
         }
     }
 }
+
+/// What happens to a task is one step of its state word. A panic in a poll is the task's end; one
+/// in whatever else of users' code runs is contained.
+impl UnwindSafe for TaskRef {}
+/// As above.
+impl RefUnwindSafe for TaskRef {}
 
 impl fmt::Debug for TaskRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -45,6 +45,7 @@ pub(crate) mod waker;
 use std::ops::Range;
 
 use crate::sys::take_numbers;
+use crate::task::hooks::Callback;
 
 pub(crate) use poll::Runnable;
 
@@ -70,6 +71,12 @@ pub(crate) trait Schedule: Send + Sync {
     /// Runs a done-callback between two polls: on this thread as soon as [it is free](jobs::run),
     /// in a simulation behind what is ready.
     fn job(&self, job: Job);
+
+    /// A done-callback is registered: gives what is to be called instead, where whoever registered
+    /// it may be gone by then.
+    fn own(&self, callback: Callback) -> Callback {
+        callback
+    }
 
     /// What the runtime does about reports; `None`: they go to `tracing`.
     fn settings(&self) -> Option<&report::Settings> {

@@ -13,11 +13,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::error::{Error, Promised};
+use crate::probe;
 use crate::sys::Patience;
 use crate::task::Runnable;
-use crate::task::answers::Ending;
+use crate::task::answers::{Completed, Ending};
 use crate::task::memory::Home;
-use crate::task::poll::{complete, finish, report, take_message};
+use crate::task::poll::{finish, report, take_message};
 use crate::task::raw::{self, First, TaskRef};
 
 /// Stands where tasks have their future.
@@ -52,19 +53,21 @@ impl TaskRef {
             return false;
         }
         put();
-        // Whoever is told of it, or asked for its text, is foreign code: later, without the lock.
-        let told = error.clone();
-        if let Some(error) = error {
+        if let Some(error) = error.clone() {
             header.with_cold(|cold, _| cold.error = Some(error));
         }
         let completed = header.state.settle(ending);
-        finish(self.raw(), completed);
-        report(header, ending, told.as_ref());
+        self.conclude(completed, ending, error.as_ref());
         true
     }
-}
 
-impl TaskRef {
+    /// It is done: whoever waits is told, and then `tracing`. A subscriber is foreign code, and so
+    /// is the text of an error: they may look at the task, which is neither locked nor about to end.
+    fn conclude(&self, completed: Completed, ending: Ending, error: Option<&Error>) {
+        finish(self.raw(), completed);
+        probe::contain("a subscriber", || report(self.header(), ending, error));
+    }
+
     /// Nobody can end it any more: it ends cancelled, if it has not ended yet.
     pub(crate) fn abandon(&self) {
         self.settle(Ending::Cancelled, None, || ());
@@ -75,10 +78,16 @@ impl Runnable {
     /// Ends a task that nobody polls, because it was asked to end.
     pub(crate) fn end_cancelled(self) {
         // SAFETY: a queued task is alive: the runtime's reference goes only when it is done.
-        let header = unsafe { self.0.as_ref() };
+        let task = unsafe { TaskRef::from_header(self.0) };
+        let header = task.header();
         let start = header.state.start_poll();
-        let message = if start.message { take_message(header) } else { None };
-        let error = message.map(|message| Error::cancelled(Some(message)));
-        complete(self.0, Ending::Cancelled, error);
+        if let Some(message) = start.message.then(|| take_message(header)).flatten() {
+            header.state.lock();
+            header.with_cold(|cold, _| cold.error = Some(Error::cancelled(Some(message))));
+            header.state.unlock();
+        }
+        let completed = header.state.complete(Ending::Cancelled, false);
+        let completed = completed.expect("only a value may come too late");
+        task.conclude(completed, Ending::Cancelled, None);
     }
 }

@@ -67,7 +67,7 @@ pub(super) struct Scope {
     pub(super) fired: bool,
     pub(super) undelivered: bool,
     /// How many requests concerned it when it was entered.
-    at_entry: u32,
+    pub(super) at_entry: u32,
 }
 
 impl<F: Future> Scoped<F> {

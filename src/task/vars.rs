@@ -11,6 +11,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr;
 
 use crate::context::{AlreadyEntered, Context, ContextVar, Turn, Value, Vars, next_number};
@@ -262,6 +263,11 @@ pub struct Token<T> {
     former: Option<Value>,
     kind: PhantomData<fn() -> T>,
 }
+
+/// The former value is only looked at.
+impl<T: RefUnwindSafe> UnwindSafe for Token<T> {}
+/// As above.
+impl<T: RefUnwindSafe> RefUnwindSafe for Token<T> {}
 
 impl<T: Clone + 'static> Token<T> {
     /// Returns what the variable was set to before, if it was.

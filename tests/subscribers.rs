@@ -1,0 +1,148 @@
+//! A subscriber of `tracing` is foreign code: it may use what it is told of, and a panic in it is
+//! its own.
+
+mod common;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::{Boom, simulate};
+use filch::{Promise, Result, TaskRef, spawn, yield_now};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+/// Calls `look` for each event.
+struct Looks<F>(F);
+
+impl<F: Fn() + 'static> Subscriber for Looks<F>
+where
+    F: Send + Sync,
+{
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        // What is said is written, too: an error's text is foreign code.
+        event.record(&mut |_: &tracing::field::Field, value: &dyn fmt::Debug| {
+            drop(format!("{value:?}"));
+        });
+        (self.0)();
+    }
+}
+
+/// Calls `act` while every event makes somebody `look`; gives how many there were.
+fn watched<R>(look: impl Fn() + Send + Sync + 'static, act: impl FnOnce() -> R) -> (R, usize) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    let subscriber = Looks(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        look();
+    });
+    let result = tracing::subscriber::with_default(subscriber, act);
+    (result, count.load(Ordering::Relaxed))
+}
+
+/// Looks at all of a task that takes its lock.
+fn look_at(task: &TaskRef) {
+    drop((task.name(), task.error(), task.context(), format!("{task:?}")));
+    task.set_name(task.name());
+    let id = task.add_done_callback(|_| ());
+    task.remove_done_callback(id);
+}
+
+#[test]
+fn a_promise_may_be_used_by_whoever_is_told_of_its_end() {
+    simulate(async {
+        let ends: [fn(&Promise<u32>); 3] = [
+            |promise| promise.set(1).unwrap(),
+            |promise| promise.set_error(Boom("told")).unwrap(),
+            |promise| assert!(promise.cancel()),
+        ];
+        for end in ends {
+            let promise = Promise::new();
+            let (known, waits) = (promise.clone(), spawn(promise.clone()));
+            yield_now().await;
+            let look = move || {
+                assert!(known.is_finished(), "it is told of what has happened");
+                assert!(known.set(2).is_err() && !known.cancel());
+                drop(known.result());
+                look_at(&known);
+            };
+            let ((), events) = watched(look, || end(&promise));
+            assert_eq!(events, 1);
+            assert_eq!(waits.await.ok(), promise.result().unwrap().ok());
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_promise_that_is_let_go_may_be_looked_at() {
+    simulate(async {
+        let promise = Promise::<u32>::new();
+        let task = promise.task_ref();
+        let known = task.clone();
+        let ((), events) = watched(move || look_at(&known), || drop(promise));
+        assert_eq!(events, 1);
+        assert!(task.is_cancelled());
+        Ok(())
+    });
+}
+
+/// An error whose text looks at the task, or promise, that ends with it.
+#[derive(Debug)]
+struct Curious(TaskRef);
+
+impl fmt::Display for Curious {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        look_at(&self.0);
+        f.write_str(&self.0.name())
+    }
+}
+
+impl std::error::Error for Curious {}
+
+#[test]
+fn a_text_of_an_error_may_look_at_what_ends_with_it() {
+    simulate(async {
+        let promise = Promise::<u32>::new();
+        let error = Curious(promise.task_ref());
+        watched(|| (), || promise.set_error(error)).0?;
+        assert!(promise.await.unwrap_err().to_string().starts_with("Promise-"));
+        Ok(())
+    });
+    let run = || {
+        let failing = async { Err::<(), _>(Curious(common::me()).into()) };
+        simulate(async { Ok(spawn(failing).await.is_err()) })
+    };
+    assert!(watched(|| (), run).0);
+}
+
+#[test]
+fn a_subscriber_that_panics_keeps_nothing_from_those_who_wait() {
+    simulate(async {
+        let promise = Promise::new();
+        let waits: Vec<_> = (0..3).map(|_| spawn(promise.clone())).collect();
+        yield_now().await;
+        let set: Result<(), _> = watched(|| panic!("a subscriber"), || promise.set(7)).0;
+        set?;
+        for wait in waits {
+            assert_eq!(wait.await?, 7);
+        }
+        Ok(())
+    });
+}
