@@ -257,7 +257,7 @@ impl Children {
         self.end_all(&aborted)
     }
 
-    /// Asks the children to end, then the parent, which may await somebody, too. Who is to be woken.
+    /// Asks the children to end, then the parent, which may await somebody, too: it is to be woken.
     fn end_all(&self, aborted: &Aborted) -> Option<Waker> {
         aborted.cancel();
         self.trigger.fire(&aborted.members)

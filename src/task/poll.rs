@@ -353,8 +353,9 @@ pub(super) fn report(header: &Header, ending: Ending, error: Option<&Error>) {
     }
 }
 
-/// Tells whoever waits, and lets go of the runtime's reference.
-#[inline]
+/// Tells whoever waits, and lets go of the runtime's reference. Part of the end of every task: with
+/// promises as a second caller it would be a call.
+#[inline(always)]
 pub(super) fn finish(raw: NonNull<Header>, completed: Completed) {
     if completed.free {
         return free(raw);

@@ -276,12 +276,12 @@ pub(super) fn free(header: NonNull<Header>) {
     // SAFETY: as above; it is not read again.
     let cold = unsafe { header.as_ref().cold.with_mut(|cold| cold.read()) };
     if cold.is_some() {
-        drop_contained("the error of a task", || drop(cold));
+        probe::contain("the error of a task", || drop(cold));
     }
     // SAFETY: as above; they are not read again.
     let vars = unsafe { header.as_ref().vars.with_mut(|vars| vars.read()) };
     if !vars.is_unset() {
-        drop_contained("a context variable", || drop(vars));
+        probe::contain("a context variable", || drop(vars));
     }
     // SAFETY: the cell came from this home with this layout, and nothing in it is alive.
     unsafe { Home::free(home, header.cast(), layout) };
@@ -493,9 +493,5 @@ impl TaskRef {
 /// Drops what the stage holds; a panic there is reported, and goes no further.
 pub(super) fn clear_contained(header: NonNull<Header>, what: &'static str) {
     // SAFETY: the callers are the polling thread, or own the value of a finished task.
-    drop_contained(what, || unsafe { (header.as_ref().vtable.clear)(header) });
-}
-
-fn drop_contained(what: &'static str, drop: impl FnOnce()) {
-    probe::contain(what, drop);
+    probe::contain(what, || unsafe { (header.as_ref().vtable.clear)(header) });
 }

@@ -62,7 +62,7 @@ impl TaskRef {
     }
 
     /// It is done: whoever waits is told, and then `tracing`. A subscriber is foreign code, and so
-    /// is the text of an error: they may look at the task, which is neither locked nor about to end.
+    /// is the text of an error: they may look at the task, which is not locked any more.
     fn conclude(&self, completed: Completed, ending: Ending, error: Option<&Error>) {
         finish(self.raw(), completed);
         probe::contain("a subscriber", || report(self.header(), ending, error));
