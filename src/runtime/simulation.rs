@@ -246,9 +246,7 @@ impl Simulation {
         let unpolled = Home::new(Box::new(unpolled), Kind::Shared);
         Simulation { world, settings, calls, unpolled }
     }
-}
 
-impl Simulation {
     /// Ends everything on one host without asking: tasks, callbacks, sockets.
     pub(super) fn crash(&self, host: usize) {
         self.world.crash(host);
