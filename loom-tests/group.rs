@@ -17,19 +17,30 @@ use crate::task::memory::Home;
 use crate::task::unwind::catch_cancelled;
 
 /// A handle to the group, once its parent was polled.
-type Place = StdArc<StdMutex<Option<TaskGroup>>>;
+pub(super) type Place = StdArc<StdMutex<Option<TaskGroup>>>;
+
+pub(super) fn take(place: &Place) -> TaskGroup {
+    place.lock().unwrap().take().unwrap()
+}
+
+/// A body that hands its group out, and goes on with what `rest` makes.
+pub(super) fn body<F, R>(place: &Place, rest: R) -> impl FnOnce(TaskGroup) -> F + use<F, R>
+where
+    R: FnOnce() -> F,
+{
+    let there = place.clone();
+    move |group| {
+        *there.lock().unwrap() = Some(group);
+        rest()
+    }
+}
 
 /// A parent that waits in its body to be asked to end; and its group.
 fn parent(home: &Home, queue: &Queue) -> (Task<()>, TaskGroup) {
     let place = Place::default();
-    let there = place.clone();
-    let body = move |group| {
-        *there.lock().unwrap() = Some(group);
-        pending::<()>()
-    };
-    let parent = spawn(home, task_group(body));
+    let parent = spawn(home, task_group(body(&place, pending::<()>)));
     queue.run();
-    let group = place.lock().unwrap().take().unwrap();
+    let group = take(&place);
     (parent, group)
 }
 
@@ -72,7 +83,7 @@ fn a_child_comes_while_another_fails() {
             ended
         });
         queue.run();
-        let group = place.lock().unwrap().take().unwrap();
+        let group = take(&place);
         let child = failing(&home, &queue, &group);
         let ender = ends_elsewhere(&queue, &child);
         let late = group.reserve().ok().map(|reserved| {
@@ -110,14 +121,11 @@ fn an_awaited_child_is_asked_by_parent_and_group() {
             Ok(())
         });
         let place = Place::default();
-        let (there, known) = (place.clone(), awaited.task_ref());
-        let body = move |group| {
-            *there.lock().unwrap() = Some(group);
-            async move { known.join().await }
-        };
+        let known = awaited.task_ref();
+        let body = body(&place, || async move { known.join().await });
         let parent = spawn(&home, task_group(body));
         queue.run();
-        let group = place.lock().unwrap().take().unwrap();
+        let group = take(&place);
         group.reserve().unwrap().admit(&awaited);
         let child = failing(&home, &queue, &group);
         let ender = ends_elsewhere(&queue, &child);
@@ -210,7 +218,7 @@ fn the_group_is_dropped_while_a_child_fails() {
             twice(7).await
         });
         queue.run();
-        let group = place.lock().unwrap().take().unwrap();
+        let group = take(&place);
         let child = failing(&home, &queue, &group);
         let ender = ends_elsewhere(&queue, &child);
         parent.wake();
@@ -234,14 +242,10 @@ fn the_last_child_ends_while_the_body_does() {
     explore(|| {
         let (home, queue) = home();
         let place = Place::default();
-        let there = place.clone();
-        let body = move |group| {
-            *there.lock().unwrap() = Some(group);
-            twice(5)
-        };
+        let body = body(&place, || twice(5));
         let parent: Task<i32> = spawn(&home, task_group(body));
         queue.run();
-        let group = place.lock().unwrap().take().unwrap();
+        let group = take(&place);
         let child: Task<()> = spawn(&home, twice(()));
         group.reserve().unwrap().admit(&child);
         queue.run();

@@ -4,18 +4,11 @@
 //! requests goes on.
 
 use std::future::pending;
-use std::sync::{Arc as StdArc, Mutex as StdMutex};
 
 use super::common::{Queue, explore, home, outcome, spawn, twice};
+use super::group::{Place, body, take};
 use crate::scope::{GroupCancelled, TaskGroup, task_group};
 use crate::task::handle::Task;
-
-/// A handle to the group, once its parent was polled.
-type Place = StdArc<StdMutex<Option<TaskGroup>>>;
-
-fn take(place: &Place) -> TaskGroup {
-    place.lock().unwrap().take().unwrap()
-}
 
 /// Another thread, which cancels the group, and runs what that wakes.
 fn cancels_elsewhere(queue: &Queue, group: &TaskGroup) -> loom::thread::JoinHandle<()> {
@@ -34,11 +27,8 @@ fn a_child_ends_before_the_parent_is_asked() {
         let (home, queue) = home();
         let awaited: Task<()> = spawn(&home, pending::<()>());
         let place = Place::default();
-        let (there, known) = (place.clone(), awaited.task_ref());
-        let body = move |group| {
-            *there.lock().unwrap() = Some(group);
-            async move { known.join().await }
-        };
+        let known = awaited.task_ref();
+        let body = body(&place, || async move { known.join().await });
         let parent = spawn(&home, task_group(body));
         queue.run();
         let group = take(&place);
@@ -62,11 +52,7 @@ fn the_parent_is_asked_while_its_group_is_cancelled() {
     explore(|| {
         let (home, queue) = home();
         let place = Place::default();
-        let there = place.clone();
-        let body = move |group| {
-            *there.lock().unwrap() = Some(group);
-            pending::<()>()
-        };
+        let body = body(&place, pending::<()>);
         let parent = spawn(&home, task_group(body).until_cancelled());
         queue.run();
         let group = take(&place);
@@ -94,11 +80,7 @@ fn a_body_ends_while_its_group_is_cancelled() {
     explore(|| {
         let (home, queue) = home();
         let place = Place::default();
-        let there = place.clone();
-        let body = move |group| {
-            *there.lock().unwrap() = Some(group);
-            twice(5)
-        };
+        let body = body(&place, || twice(5));
         let parent = spawn(&home, async move {
             let ended = task_group(body).until_cancelled().await?;
             // Nothing is left to be delivered here.

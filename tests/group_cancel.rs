@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use common::sweeps::{all, party, sweep};
-use common::{Boom, Log, in_any_order, me, ms, seconds};
+use common::{Alive, Boom, Log, in_any_order, me, ms, seconds};
 use filch::{Error, GroupCancelled, GroupRefused, Result, Runtime, TaskGroup};
 use filch::{catch_cancelled, gather, sleep, spawn, task_group, timeout, yield_now};
 
@@ -410,22 +410,6 @@ fn whoever_is_struck_at_whatever_moment_leaves_nothing_behind() {
         all(parties).await;
         assert!(counts.iter().all(|alive| alive.load(Ordering::SeqCst) == 0));
     });
-}
-
-/// Counts itself while it lives.
-struct Alive(Arc<AtomicU32>);
-
-impl Alive {
-    fn new(count: &Arc<AtomicU32>) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Alive(count.clone())
-    }
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 #[test]

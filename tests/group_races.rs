@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use common::{Boom, me};
+use common::{Alive, Boom, me};
 use filch::{Error, GroupRefused, Result, ReturnWhen, Runtime, Task, TaskGroup};
 use filch::{as_completed, catch_cancelled, gather, shield, spawn, staggered_race, wait};
 use filch::{task_group, yield_now};
@@ -30,22 +30,6 @@ async fn yields<T>(times: u32, value: T) -> Result<T> {
 async fn fails(times: u32) -> Result<()> {
     yields(times, ()).await?;
     Err(Boom("child").into())
-}
-
-/// Counts itself while it lives.
-struct Alive(Arc<AtomicU32>);
-
-impl Alive {
-    fn new(count: &Arc<AtomicU32>) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Alive(count.clone())
-    }
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 /// A child that has children, each of which may fail.

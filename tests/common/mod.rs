@@ -6,6 +6,7 @@ pub(crate) mod reports;
 pub(crate) mod sweeps;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,22 @@ impl Log {
     /// A value whose drop is logged.
     pub(crate) fn on_drop(&self, what: &'static str) -> OnDrop {
         OnDrop { log: self.clone(), what }
+    }
+}
+
+/// Counts itself while it lives.
+pub(crate) struct Alive(Arc<AtomicU32>);
+
+impl Alive {
+    pub(crate) fn new(count: &Arc<AtomicU32>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Alive(count.clone())
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
