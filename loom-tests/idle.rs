@@ -153,8 +153,8 @@ fn whoever_sleeps_last_is_guarded() {
     });
 }
 
-/// While all sleep whenever it looks, the guard looks less and less often. Breaks if it goes on so
-/// when somebody is awake.
+/// While all sleep whenever it looks, the guard looks less and less often; who is awake once is
+/// looked at again soon. Breaks if it goes on so when somebody is awake twice.
 #[test]
 fn a_guard_of_sleepers_takes_its_time() {
     explore(|| {
@@ -166,9 +166,15 @@ fn a_guard_of_sleepers_takes_its_time() {
         let _ = idle.announce(0, false, false);
         assert_eq!(span(), LOOK);
         let _ = idle.announce(1, false, false);
-        assert_eq!([span(), span(), span()], [LOOK * 2, LOOK * 4, LOOK * 4]);
+        assert_eq!([(); 4].map(|()| span()), [2, 4, 8, 8].map(|often| LOOK * often));
         assert!(!idle.leave(1, NOW).searching);
         assert_eq!(span(), LOOK);
+        let _ = idle.announce(1, false, false);
+        assert_eq!(span(), LOOK * 8);
+        assert!(!idle.leave(1, NOW).searching);
+        assert_eq!([span(), span()], [LOOK; 2]);
+        let _ = idle.announce(1, false, false);
+        assert_eq!(span(), LOOK * 2);
     });
 }
 

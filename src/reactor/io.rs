@@ -55,7 +55,7 @@ impl<T: AsFd> Io<T> {
     pub(crate) fn new(reactor: Arc<Reactor>, socket: T, origin: Origin) -> io::Result<Self> {
         let instance = reactor.here_or_any();
         let spot = reactor.sources().open(instance, origin);
-        if let Err(error) = reactor.instance(instance).add(socket.as_fd(), spot.key()) {
+        if let Err(error) = reactor.add(instance, socket.as_fd(), spot.key()) {
             reactor.sources().close(spot);
             return Err(error);
         }

@@ -37,6 +37,8 @@ pub(crate) struct Reactor {
 #[derive(Debug)]
 struct Post {
     instance: Instance,
+    /// How many sockets are registered with it.
+    sources: AtomicUsize,
     /// Where its owner was last seen running.
     processor: AtomicU32,
     /// How often the owner has been here.
@@ -51,8 +53,12 @@ impl Reactor {
     pub(crate) fn new(instances: usize) -> io::Result<Self> {
         assert!(instances > 0, "a reactor needs an instance");
         let posts = (0..instances).map(|_| {
-            let (processor, visits) = (AtomicU32::new(NOWHERE), AtomicU32::new(0));
-            Ok(CachePadded::new(Post { instance: Instance::new()?, processor, visits }))
+            Ok(CachePadded::new(Post {
+                instance: Instance::new()?,
+                sources: AtomicUsize::new(0),
+                processor: AtomicU32::new(NOWHERE),
+                visits: AtomicU32::new(0),
+            }))
         });
         Ok(Reactor {
             posts: posts.collect::<io::Result<_>>()?,
@@ -86,8 +92,25 @@ impl Reactor {
         &self.sources
     }
 
-    pub(super) fn instance(&self, instance: usize) -> &Instance {
-        &self.posts[instance].instance
+    /// Registers `socket` with `instance`, for both directions, by edges. What is ready already is
+    /// reported, too.
+    pub(super) fn add(
+        &self,
+        instance: usize,
+        socket: BorrowedFd<'_>,
+        key: usize,
+    ) -> io::Result<()> {
+        let post = &self.posts[instance];
+        post.instance.add(socket, key)?;
+        post.sources.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(super) fn delete(&self, instance: usize, socket: BorrowedFd<'_>) -> io::Result<()> {
+        let post = &self.posts[instance];
+        post.instance.delete(socket)?;
+        post.sources.fetch_sub(1, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The instance this thread waits in, if it is a worker of this reactor.
@@ -136,6 +159,10 @@ impl Reactor {
 impl Driver for Arc<Reactor> {
     fn poll(&self, instance: usize) -> bool {
         let post = &self.posts[instance];
+        // Whoever has no socket is told nothing but to get up, and hears that when it waits.
+        if post.sources.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
         let mut any = false;
         post.instance.poll(|key, came| {
             any = true;

@@ -182,7 +182,7 @@ impl Source {
         socket: BorrowedFd<'_>,
     ) -> std::io::Result<()> {
         let home = self.inner.lock().home;
-        if home.lost { Ok(()) } else { reactor.instance(home.instance as usize).delete(socket) }
+        if home.lost { Ok(()) } else { reactor.delete(home.instance as usize, socket) }
     }
 
     /// Moves the registration. What is ready is reported there at once, so nothing is lost.
@@ -196,11 +196,11 @@ impl Source {
         let key = NonNull::from(self).as_ptr().expose_provenance();
         let old = home.instance as usize;
         if !home.lost {
-            reactor.instance(old).delete(socket)?;
+            reactor.delete(old, socket)?;
         }
         // The system may be out of memory or of watches: then stay.
-        let there = reactor.instance(to).add(socket, key).map(|()| to);
-        let there = there.or_else(|_| reactor.instance(old).add(socket, key).map(|()| old));
+        let there = reactor.add(to, socket, key).map(|()| to);
+        let there = there.or_else(|_| reactor.add(old, socket, key).map(|()| old));
         home.lost = there.is_err();
         home.away = 0;
         there.map(|instance| home.instance = instance as u32)

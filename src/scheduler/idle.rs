@@ -37,8 +37,8 @@ const SLEEPER: usize = 2;
 /// at the second look.
 pub(crate) const LOOK: Duration = Duration::from_micros(200);
 
-/// While all sleep, it doubles its span so often.
-const MOST_QUIET: u32 = 2;
+/// While all sleep, it doubles its span, so often at most.
+const MOST_QUIET: u32 = 3;
 
 #[derive(Debug)]
 pub(crate) struct Idle {
@@ -57,8 +57,10 @@ struct Sleepers {
     /// One of them.
     guard: Option<usize>,
     watch: Watching,
-    /// At so many looks in a row all slept.
+    /// So often the guard's span is doubled.
     quiet: u32,
+    /// Somebody was awake when the guard lay down the last time.
+    busy: bool,
 }
 
 /// Does the guard look after those who are awake?
@@ -94,13 +96,35 @@ pub(crate) enum Limit {
     Awake,
 }
 
+impl Sleepers {
+    /// How long the guard sleeps. Who is awake may stand still, and is looked at again soon; twice
+    /// in a row, and it is quiet no more.
+    fn span(&mut self, all_sleep: bool) -> Duration {
+        let was_busy = std::mem::replace(&mut self.busy, !all_sleep);
+        if all_sleep {
+            self.quiet = (self.quiet + 1).min(MOST_QUIET);
+            return LOOK * (1 << self.quiet);
+        }
+        if was_busy {
+            self.quiet = 0;
+        }
+        LOOK
+    }
+}
+
 impl Idle {
     pub(crate) fn new(workers: usize) -> Self {
         let parked = Vec::with_capacity(workers);
         Idle {
             word: AtomicUsize::new(0),
             until: AtomicU64::new(0),
-            sleepers: Mutex::new(Sleepers { parked, guard: None, watch: Watching::No, quiet: 0 }),
+            sleepers: Mutex::new(Sleepers {
+                parked,
+                guard: None,
+                watch: Watching::No,
+                quiet: 0,
+                busy: false,
+            }),
             workers,
         }
     }
@@ -228,9 +252,9 @@ impl Idle {
         if !all_sleep || reminded {
             sleepers.watch = Watching::Yes;
         }
-        sleepers.quiet = if all_sleep { (sleepers.quiet + 1).min(MOST_QUIET) } else { 0 };
+        let span = sleepers.span(all_sleep);
         let look = match sleepers.watch {
-            Watching::Yes => now + LOOK * (1 << sleepers.quiet),
+            Watching::Yes => now + span,
             _ => Instant::NEVER,
         };
         // Those who are awake look at the timers; the watch looks after them.

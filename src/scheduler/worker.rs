@@ -30,7 +30,7 @@ const CARE_TIME: Duration = Duration::from_micros(200);
 /// The time between two polls of the driver, which is a system call: short after one that brought
 /// something, for more may follow, and twice as long after each vain one.
 const LEAST_POLL_GAP: Duration = Duration::from_micros(3);
-const MOST_POLL_GAP: Duration = Duration::from_micros(20);
+const MOST_POLL_GAP: Duration = Duration::from_micros(10);
 /// Polls that take that long on average are worth another worker's while, one by one.
 const COARSE: Duration = Duration::from_micros(10);
 /// The least time between two times that freed cells are sent home.
@@ -83,6 +83,8 @@ struct Turn<'a> {
     asleep: bool,
     /// Its last sleep was a long one, and the next may be, too.
     rested: bool,
+    /// It comes from its driver, and has not searched since.
+    fresh: bool,
     /// How long the next search spins.
     spin: Duration,
     random: u32,
@@ -108,6 +110,7 @@ impl<'a> Turn<'a> {
             searching: false,
             asleep: false,
             rested: false,
+            fresh: false,
             spin: if shared.spins { MOST_SPIN } else { Duration::ZERO },
             random: local.index as u32 + 1,
             cared: now,
@@ -223,8 +226,9 @@ impl<'a> Turn<'a> {
     /// One round of a search. Events first: they are this worker's own.
     fn look_around(&mut self, now: Instant, round: u32) -> Option<Runnable> {
         let shared = self.shared;
-        // Who parks at once has its driver looked at then.
-        if round.is_multiple_of(4) && !self.spin.is_zero() {
+        // Who comes from its driver knows; who parks at once has it looked at then.
+        let knows = std::mem::take(&mut self.fresh) || self.spin.is_zero();
+        if round.is_multiple_of(4) && !knows {
             shared.driver.poll(self.local.index);
         }
         if shared.timers.next().is_some_and(|next| next <= now) {
@@ -362,6 +366,7 @@ impl<'a> Turn<'a> {
             }
         }
         self.cared = now;
+        self.fresh = true;
         self.rested = now.duration_since(began) >= RESTED;
         if self.shared.spins && now.duration_since(began) < MOST_SPIN * 3 / 2 {
             // Spinning would have been cheaper than this.
