@@ -30,7 +30,7 @@ const CARE_TIME: Duration = Duration::from_micros(200);
 /// The time between two polls of the driver, which is a system call: short after one that brought
 /// something, for more may follow, and twice as long after each vain one.
 const LEAST_POLL_GAP: Duration = Duration::from_micros(3);
-const MOST_POLL_GAP: Duration = Duration::from_micros(10);
+const MOST_POLL_GAP: Duration = Duration::from_micros(20);
 /// Polls that take that long on average are worth another worker's while, one by one.
 const COARSE: Duration = Duration::from_micros(10);
 /// The least time between two times that freed cells are sent home.
