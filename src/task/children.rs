@@ -213,7 +213,9 @@ impl Children {
     fn leave(&self, waker: Option<Waker>) {
         // Whoever sees the count sees what was done before.
         let word = Word(self.word.fetch_sub(CHILD, Ordering::AcqRel) - CHILD);
-        match waker.or_else(|| if word.is_over() { self.trigger.take_waker() } else { None }) {
+        // It may have gone stale since it was taken, so it does not stand for the one below.
+        waker.into_iter().for_each(probe::wake);
+        match if word.is_over() { self.trigger.take_waker() } else { None } {
             Some(waker) => probe::wake(waker),
             None => self.tidy(word.count()),
         }
