@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use filch::net::{TcpListener, TcpStream};
 use filch::sync::{Event, Lock};
-use filch::{Handle, Result, Runtime, all_tasks, catch_cancelled_any, spawn, to_thread, yield_now};
+use filch::{Result, Runtime, all_tasks, catch_cancelled_any, spawn, to_thread, yield_now};
 use leaks::{Before, alone};
 
 const NAME: &str = "victim";
@@ -218,26 +218,6 @@ fn a_destructor_that_panics_ends_its_task_and_nothing_else() {
         assert_eq!(all_tasks().len(), 1);
         Ok(())
     });
-}
-
-#[test]
-fn callbacks_that_panic_when_dropped_keep_nothing_from_the_end() {
-    let _alone = alone();
-    let drops = Arc::new(AtomicUsize::new(0));
-    let bombs = |drops: &Arc<AtomicUsize>| {
-        let handle = Handle::current();
-        for _ in 0..2 {
-            let bomb = PanicsOnDrop(drops.clone());
-            handle.call_later(Duration::from_secs(3600), move || drop(bomb));
-        }
-    };
-    let runtime = runtime(2);
-    runtime.block_on(async { Ok(bombs(&drops)) }).unwrap();
-    let left = runtime.handle().spawn(pending::<()>());
-    drop(runtime);
-    assert!(left.is_cancelled());
-    filch::sim::run(0, async { Ok(bombs(&drops)) }).unwrap();
-    assert_eq!(drops.load(Ordering::Acquire), 4);
 }
 
 #[test]

@@ -373,7 +373,8 @@ impl Call {
     fn run(&self) {
         let work = self.work.lock().take();
         if let Some(work) = work {
-            work();
+            // Of the callback's own panic it makes a report; its values may panic after it.
+            probe::contain("a context variable of a callback", work);
         }
     }
 
