@@ -3,9 +3,10 @@
 //! Whatever comes first: no child outlives the group, each is told to end at most once by it, and
 //! the request that a group makes of its parent is taken back.
 
-use std::future::pending;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::future::{pending, poll_fn};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc as StdArc, Mutex as StdMutex};
+use std::task::{Context, Wake, Waker};
 
 use super::common::{
     Queue, all_gone, ends_elsewhere, explore, explore_at_most, home, spawn, twice,
@@ -165,6 +166,53 @@ fn two_children_fail_at_once() {
         assert!(one.cancelling() + two.cancelling() <= 1);
         assert_eq!(third.cancelling(), 1);
         drop((one, two, third, parent, group));
+        drop(home);
+    });
+}
+
+/// Says whether it was woken.
+#[derive(Default)]
+struct Rung(AtomicBool);
+
+impl Wake for Rung {
+    fn wake(self: StdArc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The last child fails while the group's future goes on to another waker: that one is woken.
+/// Breaks if who has told the parent of a failure does not look who waits for the last child.
+#[test]
+fn the_last_child_fails_while_the_group_changes_wakers() {
+    explore(|| {
+        let (home, queue) = home();
+        let place = Place::default();
+        let mut scope = Box::pin(task_group(body(&place, || twice(()))));
+        let rung = [(); 2].map(|()| StdArc::new(Rung::default()));
+        let wakers = rung.clone().map(Waker::from);
+        let mut polls = 0;
+        let parent = spawn(&home, async move {
+            poll_fn(|_| {
+                polls += 1;
+                scope.as_mut().poll(&mut Context::from_waker(&wakers[polls / 3]))
+            })
+            .await
+        });
+        queue.run();
+        let group = take(&place);
+        let child = failing(&home, &queue, &group);
+        parent.wake();
+        queue.run();
+        let ender = ends_elsewhere(&queue, &child);
+        parent.wake();
+        queue.run();
+        ender.join().unwrap();
+        let asked = rung[1].0.load(Ordering::Relaxed);
+        assert!(asked || parent.is_finished(), "nobody polls the group again");
+        parent.wake();
+        queue.run();
+        assert!(parent.is_finished());
+        drop((child, parent, group));
         drop(home);
     });
 }

@@ -4,7 +4,7 @@ use super::common::explore;
 use crate::driver::clock::Instant;
 use crate::scheduler::idle::{Idle, LOOK, Limit};
 use crate::sys::deque::Injector;
-use crate::sys::{Arc, AtomicU64, Ordering, thread};
+use crate::sys::{Arc, AtomicBool, AtomicU64, Ordering, thread};
 
 const NOW: Instant = Instant::from_nanoseconds(1);
 
@@ -222,6 +222,34 @@ fn no_guard_is_called_off_while_one_is_awake() {
         assert!(forgotten.is_none() || reminded == Some(0));
         let limit = idle.limit(0, NOW, || None);
         assert!(matches!(limit, Limit::Guard { reminded: true, .. }));
+    });
+}
+
+/// One falls asleep and calls the guard off, another gets up and leaves it a reminder, and the two
+/// calls come to the driver in any order: the reminder stays. Breaks if who has called it off does
+/// not look once more.
+#[test]
+fn no_reminder_is_called_off_with_the_one_before() {
+    explore(|| {
+        let idle = three_that_rest();
+        let alarm = Arc::new(AtomicBool::new(true));
+        assert_eq!(idle.leave(1, NOW).remind, Some(0));
+        let leaving = thread::spawn({
+            let (idle, alarm) = (idle.clone(), alarm.clone());
+            move || {
+                if idle.leave(2, NOW).remind == Some(0) {
+                    alarm.store(true, Ordering::Relaxed);
+                }
+            }
+        });
+        if idle.announce(1, false, true) == Some(0) {
+            alarm.store(false, Ordering::Relaxed);
+            if idle.is_reminded(0) {
+                alarm.store(true, Ordering::Relaxed);
+            }
+        }
+        leaving.join().unwrap();
+        assert!(alarm.load(Ordering::Relaxed), "nobody looks after the one that is awake");
     });
 }
 

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_core::Stream;
 use pin_project_lite::pin_project;
 
 pub use crate::driver::clock::Instant;
@@ -210,6 +211,8 @@ pub fn interval(period: Duration) -> Interval {
 }
 
 /// A source of ticks, made by [`interval`].
+///
+/// As a stream it gives the moments at which they are due, and never ends.
 #[derive(Debug)]
 pub struct Interval {
     sleep: Pin<Box<Sleep>>,
@@ -293,6 +296,18 @@ impl Interval {
     /// Decides what becomes of missed ticks from now on.
     pub fn set_missed(&mut self, missed: Missed) {
         self.missed = missed;
+    }
+}
+
+impl Stream for Interval {
+    type Item = Instant;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Instant>> {
+        self.get_mut().poll_tick(context).map(Some)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::MAX, None)
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use common::{Log, in_any_order, ms, seconds, simulate};
 use filch::time::Instant;
@@ -231,6 +231,54 @@ fn callback_that_panics_does_not_keep_the_next_one_from_its_turn() {
         assert_eq!(log.lines(), ["next"]);
         Ok(())
     });
+}
+
+/// Panics when it is dropped.
+struct Bomb(Log);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        self.0.add("dropped");
+        panic!("a value that panics when it is dropped");
+    }
+}
+
+#[test]
+fn callback_whose_values_panic_does_not_keep_the_next_one_from_its_turn() {
+    context_var! { static BOMB: Arc<Bomb>; }
+    let main = async || {
+        let log = Log::new();
+        for _ in 0..2 {
+            let bomb = Arc::new(Bomb(log.clone()));
+            here().call_soon(move || drop(BOMB.set(bomb)));
+            let called = Promise::new();
+            let call = called.clone();
+            here().call_soon(move || call.set(()).unwrap());
+            called.await?;
+        }
+        assert_eq!(log.lines(), ["dropped"; 2]);
+        Ok(())
+    };
+    in_any_order(main);
+    Runtime::builder().workers(2).build().unwrap().block_on(main()).unwrap();
+}
+
+#[test]
+fn callbacks_that_panic_when_dropped_keep_nothing_from_the_end() {
+    let log = Log::new();
+    let bombs = async || {
+        for _ in 0..2 {
+            let bomb = Bomb(log.clone());
+            here().call_later(seconds(3600), move || drop(bomb));
+        }
+    };
+    let runtime = Runtime::builder().workers(2).build().unwrap();
+    runtime.block_on(bombs()).unwrap();
+    let left = runtime.handle().spawn(std::future::pending::<()>());
+    drop(runtime);
+    assert!(left.is_cancelled());
+    filch::sim::run(0, bombs()).unwrap();
+    assert_eq!(log.lines(), ["dropped"; 4]);
 }
 
 #[test]

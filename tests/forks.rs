@@ -6,7 +6,7 @@
 #[path = "common/leaks.rs"]
 mod leaks;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream as Plain;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -99,6 +99,25 @@ fn a_child_that_drops_what_it_has_takes_nothing_from_its_parent() {
     }));
     goes_on.unwrap();
     drop((client, runtime));
+    before.check();
+}
+
+#[test]
+fn a_child_that_drops_half_a_stream_does_not_end_its_direction() {
+    let _alone = alone();
+    let before = Before::now(NAME);
+    let runtime = build();
+    let (_, mut client, server) = runtime.block_on(sockets()).unwrap();
+    let halves = server.into_split();
+    // SAFETY: only the child, whose memory is another, drops what is copied here.
+    let child = Child::fork(|| unsafe { std::ptr::read(&halves) }.1.local_addr().is_ok());
+    assert_eq!(child.wait(), 0);
+    let (reader, mut writer) = halves;
+    runtime.block_on(async { Ok(writer.write_all(&[3]).await?) }).unwrap();
+    let mut byte = [0];
+    client.read_exact(&mut byte).unwrap();
+    assert_eq!(byte, [3]);
+    drop((reader, writer, client, runtime));
     before.check();
 }
 

@@ -278,6 +278,31 @@ fn group_asks_each_child_once_and_says_nothing() {
 }
 
 #[test]
+fn group_dropped_while_its_children_clean_up_does_not_interrupt_them() {
+    in_any_order(async || {
+        let log = Log::new();
+        let cleaned = log.clone();
+        let mut group = Box::pin(task_group(async move |group: TaskGroup| {
+            group.spawn(fails(1, "first"));
+            group.spawn(async move {
+                let cancelled = catch_cancelled(sleep(seconds(1))).await.unwrap_err();
+                sleep(ms(10)).await;
+                cleaned.add("cleaned up");
+                cancelled.raise().await;
+            });
+            Ok(())
+        }));
+        assert!(poll!(&mut group).is_pending());
+        sleep(ms(5)).await;
+        assert!(poll!(&mut group).is_pending());
+        drop(group);
+        sleep(ms(20)).await;
+        assert_eq!(log.lines(), ["cleaned up"]);
+        Ok(())
+    });
+}
+
+#[test]
 fn group_dropped_half_way_cancels_its_children_which_clean_up() {
     in_any_order(async || {
         let log = Log::new();

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use filch::sim;
 use filch::time::{Instant, Interval, Missed, Sleep, interval, sleep, sleep_until};
+use futures::StreamExt;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -266,6 +267,16 @@ fn cancelled_tick_is_not_lost() {
         assert_eq!(start.elapsed(), 10 * SECOND);
         Ok(())
     });
+}
+
+#[test]
+fn interval_is_a_stream_of_its_ticks() {
+    let seconds = in_time(async {
+        let start = Instant::now();
+        let ticks = interval(10 * SECOND).take(3).map(|due| (due - start).as_secs());
+        Ok(ticks.collect::<Vec<_>>().await)
+    });
+    assert_eq!(seconds, [0, 10, 20]);
 }
 
 #[test]

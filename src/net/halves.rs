@@ -276,7 +276,7 @@ impl OwnedWriteHalf {
 
 impl Drop for OwnedWriteHalf {
     fn drop(&mut self) {
-        if self.ends {
+        if self.ends && !self.stream.is_copy() {
             // It fails only if there is nothing to end any more.
             let _ = self.stream.shutdown(Shutdown::Write);
         }

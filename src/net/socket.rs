@@ -43,6 +43,14 @@ impl<T: AsFd, S: Endpoint> Socket<T, S> {
         }
     }
 
+    /// Is this a copy in a forked process? What is done to the connection is done to the parent's.
+    pub(super) fn is_copy(&self) -> bool {
+        match self {
+            Socket::Real(io) => io.reactor().is_copy(),
+            Socket::Simulated(_) => false,
+        }
+    }
+
     /// Does `op` as soon as it does not block.
     #[inline]
     pub(super) fn run<'a, R, F>(

@@ -230,6 +230,10 @@ impl TcpStream {
         self.socket.get().shutdown(how)
     }
 
+    pub(super) fn is_copy(&self) -> bool {
+        self.socket.is_copy()
+    }
+
     /// Splits the stream in two halves that borrow it.
     ///
     /// Where a trait with a method of this name is in scope that takes streams by value, such as

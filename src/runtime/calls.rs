@@ -24,6 +24,7 @@ use crate::driver::timers::{Timer, Timers};
 use crate::error::Error;
 #[cfg(all(loom, not(test)))]
 use crate::modelled::Stage;
+use crate::probe;
 use crate::scheduler::Shared;
 use crate::simulated::{Belonging, World};
 use crate::sys::{Arc as SysArc, Condvar, Mutex};
@@ -310,9 +311,11 @@ impl Calls {
         drop(state);
         for timed in timed.values() {
             self.timers().disarm(timed.as_ref().project_ref().timer);
-            timed.call.cancel();
+            probe::contain("a callback that was never called", || timed.call.cancel());
         }
-        drop(ready);
+        for job in ready {
+            probe::contain("a callback that was never called", || drop(job));
+        }
     }
 }
 
@@ -370,7 +373,8 @@ impl Call {
     fn run(&self) {
         let work = self.work.lock().take();
         if let Some(work) = work {
-            work();
+            // Of the callback's own panic it makes a report; its values may panic after it.
+            probe::contain("a context variable of a callback", work);
         }
     }
 

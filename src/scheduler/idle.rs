@@ -177,6 +177,14 @@ impl Idle {
         forget
     }
 
+    /// Is it the guard, and to be reminded? Who has called a guard off looks once more: somebody
+    /// may have got up between, and left a reminder that was called off with the one before.
+    #[must_use]
+    pub(crate) fn is_reminded(&self, worker: usize) -> bool {
+        let sleepers = self.sleepers.lock();
+        sleepers.guard == Some(worker) && sleepers.watch == Watching::Reminded
+    }
+
     /// Wakes a sleeper if nobody searches: the caller, who has queued something, notifies it.
     #[must_use]
     pub(crate) fn wake(&self) -> Option<usize> {

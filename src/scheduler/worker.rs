@@ -306,6 +306,9 @@ impl<'a> Turn<'a> {
         self.lane.set_parked(true);
         if let Some(guard) = forget {
             self.shared.driver.forget(guard);
+            if self.shared.idle.is_reminded(guard) {
+                self.shared.driver.remind(guard, LOOK);
+            }
         }
         if !self.shared.has_work() {
             self.sleep();

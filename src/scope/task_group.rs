@@ -259,8 +259,10 @@ impl fmt::Debug for TaskGroup {
 /// # Cancellation
 /// A request to the task, in the body or while it waits, is made of all children, too, and goes on
 /// when they have ended; if some of them fail, the group of their errors comes instead, and the
-/// request arrives at the next await (TG-06, TG-07, TG-10). Dropped half-way, the group asks its
-/// children to end, and they clean up as tasks without a parent.
+/// request arrives at the next await (TG-06, TG-07, TG-10). A body that ends with a cancellation as
+/// its error, because it awaits a task that was cancelled, goes the same way. Dropped half-way, the
+/// group asks its children to end, unless it has before, and they clean up as tasks without a
+/// parent.
 ///
 /// # Panics
 /// Outside a task. A panic in the body, or in a child, is an error like others.

@@ -10,7 +10,12 @@ use crate::task::raw::TaskRef;
 /// [`as_completed`](crate::as_completed) take: a [`Task`], by value or as `&mut Task`; or a
 /// [`TaskRef`], a `&TaskRef` or a [`Join`], which stand for it without its value.
 ///
-/// Nothing else is one.
+/// Nothing else is one: a future becomes one by [`spawn`](crate::spawn).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a task",
+    label = "not a task",
+    note = "start a future first: `spawn(future)` gives its task"
+)]
 pub trait TaskHandle: sealed::Sealed {
     /// What the task yields through this handle when it ends well.
     type Value;

@@ -198,8 +198,11 @@ impl<F: Future> Future for TimeoutAny<F> {
 /// `future` ends with.
 ///
 /// # Cancellation
-/// A request from elsewhere goes its way, also if the limit ran out meanwhile (TMO-06). Dropped,
-/// it drops `future`, and takes its own request back.
+/// A request from elsewhere goes its way, also if the limit ran out meanwhile (TMO-06). So does a
+/// cancellation that `future` ends with, because it awaits a task that somebody has cancelled, for
+/// example: that is no error to be looked at here, but ends what is around, up to the next
+/// [`catch_cancelled`](crate::catch_cancelled). Dropped, it drops `future`, and takes its own
+/// request back.
 ///
 /// # Panics
 /// If it is polled outside a runtime.
@@ -208,7 +211,7 @@ impl<F: Future> Future for TimeoutAny<F> {
 ///
 /// ```
 /// use std::time::Duration;
-/// use filch::{sleep, timeout};
+/// use filch::{catch_cancelled, sleep, spawn, timeout};
 ///
 /// # filch::sim::run(0, async {
 /// let slow = async {
@@ -217,6 +220,12 @@ impl<F: Future> Future for TimeoutAny<F> {
 /// };
 /// let result = timeout(Duration::from_secs(1), slow).await;
 /// assert!(result.unwrap_err().is_timeout());
+///
+/// // The cancellation of what is awaited inside goes its way.
+/// let task = spawn(sleep(Duration::from_secs(10)));
+/// task.cancel();
+/// let caught = catch_cancelled(timeout(Duration::from_secs(1), task)).await;
+/// assert!(caught.is_err());
 /// # Ok(())
 /// # }).unwrap();
 /// ```

@@ -113,6 +113,7 @@ impl<T> Sender<T> {
     ///
     /// # Panics
     /// If `change` does, or the clone: what `change` has done by then stays, and nobody is told.
+    #[doc(alias = "send_modify")]
     pub fn modify(&self, change: impl FnOnce(&mut T))
     where
         T: Clone,
@@ -127,6 +128,7 @@ impl<T> Sender<T> {
     ///
     /// # Panics
     /// As [`modify`](Sender::modify).
+    #[doc(alias = "send_if_modified")]
     pub fn modify_if(&self, change: impl FnOnce(&mut T) -> bool) -> bool
     where
         T: Clone,

@@ -213,7 +213,9 @@ impl Children {
     fn leave(&self, waker: Option<Waker>) {
         // Whoever sees the count sees what was done before.
         let word = Word(self.word.fetch_sub(CHILD, Ordering::AcqRel) - CHILD);
-        match waker.or_else(|| if word.is_over() { self.trigger.take_waker() } else { None }) {
+        // It may have gone stale since it was taken, so it does not stand for the one below.
+        waker.into_iter().for_each(probe::wake);
+        match if word.is_over() { self.trigger.take_waker() } else { None } {
             Some(waker) => probe::wake(waker),
             None => self.tidy(word.count()),
         }
@@ -321,21 +323,23 @@ impl Children {
         Some((errors, cancelled))
     }
 
-    /// The group is dropped before it is finished: its children are asked to end, and what they
-    /// failed with is reported.
+    /// The group is dropped before it is finished: its children are asked to end, unless they have
+    /// been already, and clean up; and what they failed with is reported.
     pub(crate) fn abandon(&self) {
         let (aborted, errors) = {
             let mut list = self.list.lock();
-            if self.word().phase() == Phase::Finished {
+            let phase = self.word().phase();
+            if phase == Phase::Finished {
                 return;
             }
             self.enter(Phase::Dropped, &list);
-            (list.abort(), std::mem::take(&mut list.errors))
+            let aborted = (phase == Phase::Open).then(|| list.abort());
+            (aborted, std::mem::take(&mut list.errors))
         };
+        aborted.iter().for_each(Aborted::cancel);
         for error in errors {
             probe::group_abandoned(&error);
         }
-        aborted.cancel();
     }
 }
 
