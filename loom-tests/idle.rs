@@ -65,6 +65,26 @@ fn two_pushers_wake_one_searcher() {
     });
 }
 
+/// While a surplus is left to those who have it, a task from outside wakes a sleeper all the same.
+/// Breaks if `wake` asks for more than a sleeper and no searcher.
+#[test]
+fn whoever_comes_from_outside_is_heard() {
+    explore(|| {
+        let idle = Arc::new(Idle::new(2));
+        let _ = idle.announce(0, false, false);
+        assert!(idle.may_wake());
+        let thief = thread::spawn({
+            let idle = idle.clone();
+            move || idle.set_alone(true)
+        });
+        assert_eq!(idle.wake(), Some(0));
+        thief.join().unwrap();
+        let _ = idle.announce(0, true, false);
+        assert!(idle.is_alone() && !idle.may_wake());
+        assert_eq!(idle.wake(), Some(0));
+    });
+}
+
 /// Breaks if `leave` takes the worker for woken whenever it was, or never.
 #[test]
 fn worker_that_gets_up_knows_whether_it_searches() {

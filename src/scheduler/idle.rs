@@ -29,9 +29,11 @@ use std::time::Duration;
 use crate::driver::clock::Instant;
 use crate::sys::{AtomicU64, AtomicUsize, Mutex, Ordering, fence};
 
-/// Set in `word` while a worker searches. The number of sleepers stands above it.
+/// Set in `word` while a worker searches, and while nobody is to be woken for a surplus. The
+/// number of sleepers stands above them.
 const SEARCHING: usize = 1;
-const SLEEPER: usize = 2;
+const ALONE: usize = 2;
+const SLEEPER: usize = 4;
 
 /// How long the guard sleeps while somebody is awake. A worker that stands still is found out
 /// at the second look.
@@ -133,7 +135,24 @@ impl Idle {
     #[inline]
     pub(crate) fn may_wake(&self) -> bool {
         let word = self.word.load(Ordering::Relaxed);
-        word >= SLEEPER && word & SEARCHING == 0
+        word >= SLEEPER && word & (SEARCHING | ALONE) == 0
+    }
+
+    /// Is a surplus left to those who have it (`worth`)?
+    pub(crate) fn is_alone(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & ALONE != 0
+    }
+
+    pub(crate) fn set_alone(&self, alone: bool) {
+        match alone {
+            true => self.word.fetch_or(ALONE, Ordering::Relaxed),
+            false => self.word.fetch_and(!ALONE, Ordering::Relaxed),
+        };
+    }
+
+    /// Do all but one sleep?
+    pub(crate) fn one_is_awake(&self) -> bool {
+        self.word.load(Ordering::Relaxed) / SLEEPER + 1 == self.workers
     }
 
     pub(crate) fn nobody_sleeps(&self) -> bool {
@@ -189,7 +208,8 @@ impl Idle {
     #[must_use]
     pub(crate) fn wake(&self) -> Option<usize> {
         fence(Ordering::SeqCst);
-        if !self.may_wake() {
+        let word = self.word.load(Ordering::Relaxed);
+        if word < SLEEPER || word & SEARCHING != 0 {
             return None;
         }
         let mut sleepers = self.sleepers.lock();

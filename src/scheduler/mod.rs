@@ -16,6 +16,7 @@ pub(crate) mod queue;
 mod shutdown;
 mod watch;
 mod worker;
+mod worth;
 
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -34,6 +35,7 @@ use idle::Idle;
 use queue::{Lane, Local, SURPLUS};
 use shutdown::Gate;
 use watch::Watch;
+use worth::Worth;
 
 pub(crate) use shutdown::Pass;
 pub(crate) use worker::Worker;
@@ -53,6 +55,7 @@ pub(crate) struct Shared {
     timers: Timers,
     idle: Idle,
     watch: Watch,
+    worth: Worth,
     injector: Injector<Runnable>,
     lanes: Box<[CachePadded<Lane>]>,
     spins: bool,
@@ -75,6 +78,7 @@ impl Shared {
             timers: Timers::new(workers),
             idle: Idle::new(workers),
             watch: Watch::new(workers),
+            worth: Worth::new(),
             injector: Injector::new(),
             lanes: deques.iter().map(lane).collect(),
             spins: config.processors > 1,
@@ -176,7 +180,17 @@ impl Shared {
 
     /// Is there something for which a worker should not sleep?
     fn has_work(&self) -> bool {
-        !self.injector.is_empty() || self.lanes.iter().any(|lane| lane.has_surplus())
+        !self.injector.is_empty() || self.has_surplus()
+    }
+
+    /// Has a worker more than it should keep?
+    fn has_surplus(&self) -> bool {
+        !self.idle.is_alone() && self.lanes.iter().any(|lane| lane.has_surplus())
+    }
+
+    /// How many tasks have been run so far, by all; it wraps around.
+    fn ran(&self) -> u32 {
+        self.lanes.iter().fold(0, |sum, lane| sum.wrapping_add(lane.ran()))
     }
 }
 

@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
 use crate::sys::deque::{Steal, Stealer, Worker};
-use crate::sys::{AtomicBool, AtomicPtr, AtomicU32, Ordering, thread_local};
+use crate::sys::{AtomicBool, AtomicPtr, AtomicU32, Ordering, quiet, thread_local};
 use crate::task::Runnable;
 
 /// A deque with so many tasks has work for another worker. Fewer are run here sooner than a
@@ -85,6 +85,8 @@ pub(crate) struct Lane {
     /// Goes on with every task and every round of searching; only the owner writes it. Two equal
     /// readings some time apart: the worker is inside one poll.
     ticks: AtomicU32,
+    /// So many of these steps ran no task.
+    vain: quiet::AtomicU32,
     /// The worker waits in its driver, or has left for good.
     parked: AtomicBool,
     pub(crate) stealer: Stealer<Runnable>,
@@ -92,12 +94,29 @@ pub(crate) struct Lane {
 
 impl Lane {
     pub(crate) fn new(stealer: Stealer<Runnable>) -> Self {
-        Lane { slot: Slot::new(), ticks: AtomicU32::new(0), parked: AtomicBool::new(true), stealer }
+        Lane {
+            slot: Slot::new(),
+            ticks: AtomicU32::new(0),
+            vain: quiet::AtomicU32::new(0),
+            parked: AtomicBool::new(true),
+            stealer,
+        }
     }
 
     #[inline]
     pub(crate) fn publish_tick(&self, tick: u32) {
         self.ticks.store(tick, Ordering::Relaxed);
+    }
+
+    /// The step that comes next runs no task. Only the owner.
+    pub(crate) fn step_in_vain(&self) {
+        let vain = self.vain.load(Ordering::Relaxed);
+        self.vain.store(vain.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// How many tasks it has run; the number wraps around.
+    pub(crate) fn ran(&self) -> u32 {
+        self.tick().wrapping_sub(self.vain.load(Ordering::Relaxed))
     }
 
     pub(crate) fn set_parked(&self, parked: bool) {

@@ -17,6 +17,7 @@ use crate::scheduler::Shared;
 use crate::scheduler::idle::{LOOK, Limit};
 use crate::scheduler::queue::{Lane, Local, insist};
 use crate::scheduler::watch::{Held, Seen};
+use crate::scheduler::worth::{TRIAL, Trial};
 use crate::sys::{Arc, thread};
 use crate::task::Runnable;
 use crate::task::memory::Home;
@@ -79,6 +80,10 @@ struct Turn<'a> {
     slot_in_a_row: u32,
     /// This worker is the one that searches.
     searching: bool,
+    /// It has stolen, and looks at what comes of it.
+    trial: Option<Trial>,
+    /// All others slept at the last care; what it had run by then.
+    alone: Option<u32>,
     /// It has announced itself as a sleeper, and has not left.
     asleep: bool,
     /// Its last sleep was a long one, and the next may be, too.
@@ -108,6 +113,8 @@ impl<'a> Turn<'a> {
             pace: CARE,
             slot_in_a_row: 0,
             searching: false,
+            trial: None,
+            alone: None,
             asleep: false,
             rested: false,
             fresh: false,
@@ -138,6 +145,12 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// Goes on, though no task is run.
+    fn step_in_vain(&mut self) {
+        self.lane.step_in_vain();
+        self.go_on();
+    }
+
     /// Tells the others that this worker does not stand still.
     #[inline]
     fn go_on(&mut self) {
@@ -161,7 +174,9 @@ impl<'a> Turn<'a> {
     #[cold]
     fn care(&mut self) -> Option<Runnable> {
         let now = Instant::now();
-        self.set_pace(now.duration_since(self.cared));
+        let took = now.duration_since(self.cared);
+        self.set_pace(took);
+        self.mind_company(now, took);
         self.cared = now;
         self.shared.fire(now);
         if now.duration_since(self.polled) >= self.poll_gap {
@@ -196,9 +211,45 @@ impl<'a> Turn<'a> {
         self.next_care = self.tick.wrapping_add(self.pace);
     }
 
+    /// How fast is a worker that is alone, and is it to stay alone?
+    fn mind_company(&mut self, now: Instant, took: Duration) {
+        let (shared, ran) = (self.shared, self.lane.ran());
+        let before = self.alone.take();
+        if shared.idle.one_is_awake() {
+            self.alone = Some(ran);
+            if let Some(before) = before {
+                shared.worth.ran_alone(ran.wrapping_sub(before), took);
+            }
+        }
+        if shared.idle.is_alone() && (shared.worth.is_over(now) || self.local.coarse.get()) {
+            shared.idle.set_alone(false);
+            if self.lane.has_surplus() {
+                shared.wake_one();
+            }
+        }
+    }
+
+    /// The bounty is used up, or has been looked at for long enough: was it worth it?
+    fn weigh(&mut self, least: Duration) {
+        let Some(trial) = self.trial else { return };
+        let now = Instant::now();
+        let took = now.duration_since(trial.since);
+        if took < least {
+            return;
+        }
+        self.trial = None;
+        let all = self.shared.ran().wrapping_sub(trial.all);
+        let others = all.saturating_sub(self.lane.ran().wrapping_sub(trial.mine));
+        // Beside somebody who is in the middle of a long poll, all that it runs is won.
+        if others >= all / 8 && self.shared.worth.is_lost(all, took, now) {
+            self.shared.idle.set_alone(true);
+        }
+    }
+
     /// Looks for work elsewhere, for a while if nobody else does.
     #[cold]
     fn search(&mut self) -> Option<Runnable> {
+        self.weigh(TRIAL);
         self.searching = self.searching || self.shared.idle.search();
         if !self.searching {
             return self.scrape();
@@ -209,13 +260,14 @@ impl<'a> Turn<'a> {
         while !self.shared.is_stopped() {
             if let Some(task) = self.look_around(now, round) {
                 self.cared = now;
+                self.alone = None;
                 return Some(task);
             }
             now = Instant::now();
             if now >= end {
                 break;
             }
-            self.go_on();
+            self.step_in_vain();
             thread::yield_now();
             round += 1;
         }
@@ -266,7 +318,15 @@ impl<'a> Turn<'a> {
     }
 
     fn steal(&mut self) -> Option<Runnable> {
-        self.others().find_map(|other| self.steal_from(other))
+        if self.shared.idle.is_alone() {
+            return None;
+        }
+        let task = self.others().find_map(|other| self.steal_from(other))?;
+        if self.trial.is_none() {
+            let (mine, all) = (self.lane.ran(), self.shared.ran());
+            self.trial = Some(Trial { since: Instant::now(), mine, all });
+        }
+        Some(task)
     }
 
     fn steal_from(&self, other: usize) -> Option<Runnable> {
@@ -281,6 +341,9 @@ impl<'a> Turn<'a> {
     fn scrape(&mut self) -> Option<Runnable> {
         let lanes = &self.shared.lanes;
         self.take_injected().or_else(|| {
+            if self.shared.idle.is_alone() {
+                return None;
+            }
             self.others()
                 .filter(|other| lanes[*other].has_surplus())
                 .find_map(|other| self.steal_from(other))
@@ -300,6 +363,8 @@ impl<'a> Turn<'a> {
     #[cold]
     fn park(&mut self) {
         Home::flush();
+        self.weigh(TRIAL / 4);
+        self.trial = None;
         let searching = std::mem::take(&mut self.searching);
         let forget = self.shared.idle.announce(self.local.index, searching, self.rested);
         self.asleep = true;
@@ -317,7 +382,7 @@ impl<'a> Turn<'a> {
     }
 
     fn get_up(&mut self) {
-        self.go_on();
+        self.step_in_vain();
         self.lane.set_parked(false);
         let left = self.shared.idle.leave(self.local.index, Instant::now());
         self.asleep = false;
@@ -327,7 +392,7 @@ impl<'a> Turn<'a> {
         }
         if !self.lane.is_empty() && self.searching {
             self.found();
-        } else if self.lane.has_surplus() {
+        } else if self.lane.has_surplus() && !self.shared.idle.is_alone() {
             self.shared.wake_one();
         }
     }
@@ -369,6 +434,7 @@ impl<'a> Turn<'a> {
             }
         }
         self.cared = now;
+        self.alone = None;
         self.fresh = true;
         self.rested = now.duration_since(began) >= RESTED;
         if self.shared.spins && now.duration_since(began) < MOST_SPIN * 3 / 2 {
