@@ -1,8 +1,8 @@
 //! Is a second worker worth it?
 //!
-//! Short tasks that share memory, a counter or a group run faster on one core than on two: each one
-//! that is stolen takes its cache lines along. Others, just as short, gain a whole core, for they go
-//! on for long once they are stolen. What a task is cannot be seen, but what came of it can.
+//! Short tasks that share memory, a counter or a group run faster on one core than on two: each
+//! that is stolen takes its cache lines along. Others, just as short, gain a whole core, for they
+//! go on for long once they are stolen. What a task is cannot be seen, but what came of it can.
 //!
 //! A thief that has used up its bounty, or looked on for [`TRIAL`], counts how many tasks all have
 //! run since its steal. If one worker alone would have run more, it has lost. After two losses it
