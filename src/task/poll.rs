@@ -31,7 +31,7 @@ pub(crate) fn schedule(header: NonNull<Header>, why: Why) {
 }
 
 impl Runnable {
-    /// The task is SCHEDULED, or RUNNING for its first poll, and there is no other right to it.
+    /// The task is SCHEDULED, or RUNNING and not polled, and there is no other right to it.
     pub(super) fn new(header: NonNull<Header>) -> Self {
         Runnable(header)
     }

@@ -181,8 +181,7 @@ where
         (&raw mut (*cell).stage).write(UnsafeCell::new(Stage::Future(future)));
     }
     let state = match first {
-        First::Queued => State::scheduled(),
-        First::Eager => State::running(),
+        First::Queued | First::Eager => State::running(),
         First::Never => State::idle(),
     };
     // SAFETY: the first word of every cell is an initialised atomic, for as long as it is a cell.
