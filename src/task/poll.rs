@@ -211,8 +211,8 @@ fn poll_scoped(
     };
     match polled {
         // What is told apart here is told in registers: to move a verdict takes longer.
-        Ok(Poll::Pending) if !current.has_scopes() => Came::Pending,
-        Ok(Poll::Ready(Ok(()))) if !current.has_scopes() => Came::Value,
+        Ok(Poll::Pending) if current.is_plain(false) => Came::Pending,
+        Ok(Poll::Ready(Ok(()))) if current.is_plain(true) => Came::Value,
         Ok(polled) => judge(raw, current, polled, verdict),
         Err(payload) => {
             *verdict = Some(panicked(header, payload));
