@@ -176,8 +176,8 @@ fn a_mark_is_taken_back_or_delivered() {
     });
 }
 
-/// A request meets the start of the poll of a task that was RUNNING in the queue: this poll delivers
-/// it, or the next one does. Breaks if a transition is a load and a store.
+/// A request meets the start of the poll of a task that was RUNNING in the queue: this poll
+/// delivers it, or the next one does. Breaks if a transition is a load and a store.
 #[test]
 fn a_request_meets_the_first_poll() {
     explore(|| {

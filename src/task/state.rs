@@ -152,7 +152,7 @@ impl State {
     /// A worker takes the task from a queue and polls it.
     #[inline]
     pub(crate) fn start_poll(&self) -> Start {
-        // It was RUNNING in the queue, and nobody did anything to it: the step would change nothing.
+        // RUNNING in the queue, and nothing is marked: the step would change nothing.
         match self.load() & (RUNNING | LOCKED | UNTIL_POLLED) {
             RUNNING => Start::default(),
             _ => self.start_marked_poll(),
