@@ -31,7 +31,7 @@ pub(crate) fn schedule(header: NonNull<Header>, why: Why) {
 }
 
 impl Runnable {
-    /// The task is SCHEDULED, or RUNNING for its first poll, and there is no other right to it.
+    /// The task is SCHEDULED, or RUNNING and not polled, and there is no other right to it.
     pub(super) fn new(header: NonNull<Header>) -> Self {
         Runnable(header)
     }
@@ -156,9 +156,24 @@ fn poll_once(raw: NonNull<Header>, start: Start) {
         }
     }
     match verdict {
-        None => complete(raw, Ending::Value, None),
+        None => complete_with_value(raw),
         Some(verdict) => conclude(raw, verdict),
     }
+}
+
+/// The task ends with its value, as most tasks do: the short way, if nobody asks it to end.
+#[inline(never)]
+fn complete_with_value(raw: NonNull<Header>) {
+    // SAFETY: as in `complete`.
+    let header = unsafe { raw.as_ref() };
+    let drops = header.vtable.drops_value;
+    if !header.state.is_marked() && (!drops || header.state.has_handle()) {
+        probe::finished(header.id());
+        if let Some(completed) = header.state.complete(Ending::Value, drops) {
+            return finish(raw, completed);
+        }
+    }
+    complete(raw, Ending::Value, None);
 }
 
 /// The task ends otherwise than with a value.
@@ -196,8 +211,8 @@ fn poll_scoped(
     };
     match polled {
         // What is told apart here is told in registers: to move a verdict takes longer.
-        Ok(Poll::Pending) if !current.has_scopes() => Came::Pending,
-        Ok(Poll::Ready(Ok(()))) if !current.has_scopes() => Came::Value,
+        Ok(Poll::Pending) if current.is_plain(false) => Came::Pending,
+        Ok(Poll::Ready(Ok(()))) if current.is_plain(true) => Came::Value,
         Ok(polled) => judge(raw, current, polled, verdict),
         Err(payload) => {
             *verdict = Some(panicked(header, payload));
@@ -353,19 +368,23 @@ pub(super) fn report(header: &Header, ending: Ending, error: Option<&Error>) {
     }
 }
 
-/// Tells whoever waits, and lets go of the runtime's reference. Part of the end of every task: with
-/// promises as a second caller it would be a call.
-#[inline(always)]
+/// Tells whoever waits, and lets go of the runtime's reference.
+#[inline]
 pub(super) fn finish(raw: NonNull<Header>, completed: Completed) {
     if completed.free {
         return free(raw);
     }
-    if !completed.release {
-        return;
+    if completed.release {
+        release(raw, completed.waiters);
     }
+}
+
+/// Somebody waits for the task, or its value is to be dropped.
+#[inline(never)]
+fn release(raw: NonNull<Header>, waiters: bool) {
     // SAFETY: the runtime's reference has not been released; it becomes `task`'s.
     let task = unsafe { TaskRef::from_raw(raw.as_ptr().cast_const().cast()) };
-    if completed.waiters {
+    if waiters {
         let single = task.header().home().schedule().is_single();
         let (first, hooks) = task.header().with_waiter(|first, cold| {
             (first.take(), cold.map(|cold| cold.hooks.begin_calls(single)).unwrap_or_default())
