@@ -13,10 +13,10 @@ use filch::{Error, Promise, Result, TaskRef, sim, spawn, yield_now};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Calls something for each event up to that level.
+/// Calls something with the text of each event up to that level.
 struct Looks<F>(Level, F);
 
-impl<F: Fn() + 'static> Subscriber for Looks<F>
+impl<F: Fn(&str) + 'static> Subscriber for Looks<F>
 where
     F: Send + Sync,
 {
@@ -38,10 +38,14 @@ where
 
     fn event(&self, event: &Event<'_>) {
         // What is said is written, too: an error's text is foreign code.
-        event.record(&mut |_: &tracing::field::Field, value: &dyn fmt::Debug| {
-            drop(format!("{value:?}"));
+        let mut message = String::new();
+        event.record(&mut |field: &tracing::field::Field, value: &dyn fmt::Debug| {
+            let value = format!("{value:?}");
+            if field.name() == "message" {
+                message = value;
+            }
         });
-        (self.1)();
+        (self.1)(&message);
     }
 }
 
@@ -49,7 +53,7 @@ where
 fn watched<R>(look: impl Fn() + Send + Sync + 'static, act: impl FnOnce() -> R) -> (R, usize) {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = count.clone();
-    let subscriber = Looks(Level::TRACE, move || {
+    let subscriber = Looks(Level::TRACE, move |_: &str| {
         counted.fetch_add(1, Ordering::Relaxed);
         look();
     });
@@ -176,9 +180,11 @@ async fn program() -> Result<u32> {
 
 #[test]
 fn a_subscriber_that_panics_takes_nothing_from_tasks() {
-    let panics = Looks(Level::WARN, || panic!("a subscriber"));
-    let value = tracing::subscriber::with_default(panics, || sim::run(0, program()));
-    assert_eq!(value.unwrap(), 5);
+    for level in [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE] {
+        let panics = Looks(level, |_: &str| panic!("a subscriber"));
+        let value = tracing::subscriber::with_default(panics, || sim::run(0, program()));
+        assert_eq!(value.unwrap(), 5, "{level}");
+    }
 }
 
 #[test]

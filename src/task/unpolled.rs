@@ -13,7 +13,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::error::{Error, Promised};
-use crate::probe;
 use crate::sys::Patience;
 use crate::task::Runnable;
 use crate::task::answers::{Completed, Ending};
@@ -65,7 +64,7 @@ impl TaskRef {
     /// is the text of an error: they may look at the task, which is not locked any more.
     fn conclude(&self, completed: Completed, ending: Ending, error: Option<&Error>) {
         finish(self.raw(), completed);
-        probe::contain("a subscriber", || report(self.header(), ending, error));
+        report(self.header(), ending, error);
     }
 
     /// Nobody can end it any more: it ends cancelled, if it has not ended yet.
