@@ -52,6 +52,12 @@ pub(crate) fn polled(task: u64) {
     tell!(TRACE, "filch::task", task, "polled");
 }
 
+/// Does anybody listen to the ends of tasks?
+#[inline]
+pub(crate) fn hears_of_ends() -> bool {
+    is_heard(Level::DEBUG)
+}
+
 /// The task ended with a value.
 pub(crate) fn finished(task: u64) {
     tell!(DEBUG, "filch::task", task, "finished");

@@ -11,6 +11,8 @@ use crate::error::{Error, Message, Result};
 use crate::probe;
 use crate::task::answers::{Completed, End, Ending, Start};
 use crate::task::current::{Current, Verdict};
+use crate::task::earliest::Who;
+use crate::task::hooks::Hook;
 use crate::task::raw::{Header, TaskRef, clear_contained, free};
 use crate::task::report::{Report, Stopwatch};
 use crate::task::{Why, cancel, hooks, jobs, waker};
@@ -308,7 +310,35 @@ fn suspend(raw: NonNull<Header>, current: &mut Current) {
 }
 
 /// The task ends: its future is gone, its value, if it has one, is stored.
-pub(super) fn complete(raw: NonNull<Header>, mut ending: Ending, mut error: Option<Error>) {
+pub(super) fn complete(raw: NonNull<Header>, ending: Ending, error: Option<Error>) {
+    if probe::hears_of_ends() {
+        return complete_aloud(raw, ending, error);
+    }
+    let (completed, _) = end(raw, ending, error);
+    finish(raw, completed);
+}
+
+/// As [`complete`], where somebody listens: what the task has come to is told once, when nothing
+/// can change it any more, and before those who wait are.
+#[cold]
+#[inline(never)]
+fn complete_aloud(raw: NonNull<Header>, ending: Ending, error: Option<Error>) {
+    // SAFETY: the runtime's reference is there until `end` gives it back; this one stays.
+    let task = unsafe { TaskRef::from_header(raw) };
+    let told = error.clone();
+    let (mut completed, ending) = end(raw, ending, error);
+    let waiting = std::mem::take(&mut completed.waiters).then(|| take_waiting(&task));
+    report(task.header(), ending, told.as_ref());
+    if let Some((first, hooks)) = waiting {
+        hooks::tell(&task, first, hooks);
+    }
+    finish(raw, completed);
+}
+
+/// The step after which the task has ended, and how: a request may come before a value. With a
+/// second caller it would be a call.
+#[inline(always)]
+fn end(raw: NonNull<Header>, mut ending: Ending, mut error: Option<Error>) -> (Completed, Ending) {
     // SAFETY: the runtime's reference is there until `completed` says that it is released.
     let header = unsafe { raw.as_ref() };
     // A value that nobody will take, or that nobody need drop, does not hold the task.
@@ -317,13 +347,12 @@ pub(super) fn complete(raw: NonNull<Header>, mut ending: Ending, mut error: Opti
         clear_contained(raw, "the value of a task");
         kept = false;
     }
-    let completed = loop {
+    loop {
         if ending == Ending::Value && !header.state.may_return() {
             clear_contained(raw, "the value of a task");
             (ending, kept) = (Ending::Cancelled, false);
             error = take_message(header).map(|message| Error::cancelled(Some(message)));
         }
-        report(header, ending, error.as_ref());
         if let Some(error) = error.take() {
             header.state.lock();
             let former = header.with_cold(|cold, _| cold.error.replace(error));
@@ -331,10 +360,9 @@ pub(super) fn complete(raw: NonNull<Header>, mut ending: Ending, mut error: Opti
             drop(former);
         }
         if let Some(completed) = header.state.complete(ending, kept) {
-            break completed;
+            return (completed, ending);
         }
-    };
-    finish(raw, completed);
+    }
 }
 
 pub(super) fn take_message(header: &Header) -> Option<Message> {
@@ -366,16 +394,23 @@ pub(super) fn finish(raw: NonNull<Header>, completed: Completed) {
     // SAFETY: the runtime's reference has not been released; it becomes `task`'s.
     let task = unsafe { TaskRef::from_raw(raw.as_ptr().cast_const().cast()) };
     if completed.waiters {
-        let single = task.header().home().schedule().is_single();
-        let (first, hooks) = task.header().with_waiter(|first, cold| {
-            (first.take(), cold.map(|cold| cold.hooks.begin_calls(single)).unwrap_or_default())
-        });
-        task.header().state.unlock();
+        let (first, hooks) = take_waiting(&task);
         hooks::tell(&task, first, hooks);
     }
     if !task.header().state.has_handle() {
         clear_contained(raw, "the value of a task");
     }
+}
+
+/// Takes out who waits for a task that has just ended, and gives the lock back.
+#[inline(always)]
+fn take_waiting(task: &TaskRef) -> (Option<Who>, Vec<Hook>) {
+    let single = task.header().home().schedule().is_single();
+    let waiting = task.header().with_waiter(|first, cold| {
+        (first.take(), cold.map(|cold| cold.hooks.begin_calls(single)).unwrap_or_default())
+    });
+    task.header().state.unlock();
+    waiting
 }
 
 #[cfg(all(test, not(loom)))]

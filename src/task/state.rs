@@ -210,6 +210,7 @@ impl State {
     /// The task ends; its future is gone and its result stored. `kept`: a value is stored.
     ///
     /// `None`: a value, but a request came first: ask [`may_return`](State::may_return) again.
+    #[inline(always)]
     pub(crate) fn complete(&self, ending: Ending, kept: bool) -> Option<Completed> {
         let outcome = outcome(ending);
         let mut patience = Patience::new();
