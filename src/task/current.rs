@@ -242,6 +242,11 @@ impl Current {
         }
     }
 
+    /// Is this the waker with which the present scope is polled?
+    pub(crate) fn is_through(&self, waker: &Waker) -> bool {
+        self.identity(waker) == self.waker.get()
+    }
+
     /// Goes into a scope, to poll it with that waker; gives what to come back to.
     pub(crate) fn go_into(&self, scope: u32, waker: &Waker) -> Place {
         let (data, functions) = self.waker.get();
@@ -414,7 +419,7 @@ impl Current {
 
     /// The present scope awaits what `note` says.
     pub(crate) fn note(&self, note: Note, waker: &Waker) {
-        let reliable = self.identity(waker) == self.waker.get();
+        let reliable = self.is_through(waker);
         let scope = self.scope();
         let remains = self.scopes(|scopes| scopes.note(scope, note, reliable));
         self.dispose(remains);

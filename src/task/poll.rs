@@ -7,13 +7,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
-use crate::error::{Error, Message, Result};
+use crate::error::{Error, Result};
 use crate::probe;
-use crate::task::answers::{Completed, End, Ending, Start};
+use crate::task::answers::{End, Ending, Start};
 use crate::task::current::{Current, Verdict};
-use crate::task::raw::{Header, TaskRef, clear_contained, free};
+use crate::task::ends::{complete, complete_with_value};
+use crate::task::raw::{Header, TaskRef, clear_contained};
 use crate::task::report::{Report, Stopwatch};
-use crate::task::{Why, cancel, hooks, jobs, waker};
+use crate::task::{Why, cancel, jobs, waker};
 
 /// The right to poll a scheduled task once. The runtime's reference keeps the task alive.
 #[derive(Debug)]
@@ -161,21 +162,6 @@ fn poll_once(raw: NonNull<Header>, start: Start) {
     }
 }
 
-/// The task ends with its value, as most tasks do: the short way, if nobody asks it to end.
-#[inline(never)]
-fn complete_with_value(raw: NonNull<Header>) {
-    // SAFETY: as in `complete`.
-    let header = unsafe { raw.as_ref() };
-    let drops = header.vtable.drops_value;
-    if !header.state.is_marked() && (!drops || header.state.has_handle()) {
-        probe::finished(header.id());
-        if let Some(completed) = header.state.complete(Ending::Value, drops) {
-            return finish(raw, completed);
-        }
-    }
-    complete(raw, Ending::Value, None);
-}
-
 /// The task ends otherwise than with a value.
 #[inline(never)]
 fn conclude(raw: NonNull<Header>, verdict: Verdict) {
@@ -319,81 +305,6 @@ fn suspend(raw: NonNull<Header>, current: &mut Current) {
             };
             cancel::forward(task, message);
         }
-    }
-}
-
-/// The task ends: its future is gone, its value, if it has one, is stored.
-pub(super) fn complete(raw: NonNull<Header>, mut ending: Ending, mut error: Option<Error>) {
-    // SAFETY: the runtime's reference is there until `completed` says that it is released.
-    let header = unsafe { raw.as_ref() };
-    // A value that nobody will take, or that nobody need drop, does not hold the task.
-    let mut kept = ending == Ending::Value && header.vtable.drops_value;
-    if kept && !header.state.has_handle() {
-        clear_contained(raw, "the value of a task");
-        kept = false;
-    }
-    let completed = loop {
-        if ending == Ending::Value && !header.state.may_return() {
-            clear_contained(raw, "the value of a task");
-            (ending, kept) = (Ending::Cancelled, false);
-            error = take_message(header).map(|message| Error::cancelled(Some(message)));
-        }
-        report(header, ending, error.as_ref());
-        if let Some(error) = error.take() {
-            header.state.lock();
-            let former = header.with_cold(|cold, _| cold.error.replace(error));
-            header.state.unlock();
-            drop(former);
-        }
-        if let Some(completed) = header.state.complete(ending, kept) {
-            break completed;
-        }
-    };
-    finish(raw, completed);
-}
-
-pub(super) fn take_message(header: &Header) -> Option<Message> {
-    header.state.lock();
-    let message = header.with_cold_if_any(|cold| cold.and_then(|cold| cold.message.take()));
-    header.state.unlock();
-    message
-}
-
-pub(super) fn report(header: &Header, ending: Ending, error: Option<&Error>) {
-    match (ending, error) {
-        (Ending::Value, _) => probe::finished(header.id()),
-        (Ending::Cancelled, _) => probe::cancelled(header.id()),
-        (Ending::Failed, Some(error)) => probe::failed(header.id(), error),
-        (Ending::Failed, None) => {}
-    }
-}
-
-/// Tells whoever waits, and lets go of the runtime's reference.
-#[inline]
-pub(super) fn finish(raw: NonNull<Header>, completed: Completed) {
-    if completed.free {
-        return free(raw);
-    }
-    if completed.release {
-        release(raw, completed.waiters);
-    }
-}
-
-/// Somebody waits for the task, or its value is to be dropped.
-#[inline(never)]
-fn release(raw: NonNull<Header>, waiters: bool) {
-    // SAFETY: the runtime's reference has not been released; it becomes `task`'s.
-    let task = unsafe { TaskRef::from_raw(raw.as_ptr().cast_const().cast()) };
-    if waiters {
-        let single = task.header().home().schedule().is_single();
-        let (first, hooks) = task.header().with_waiter(|first, cold| {
-            (first.take(), cold.map(|cold| cold.hooks.begin_calls(single)).unwrap_or_default())
-        });
-        task.header().state.unlock();
-        hooks::tell(&task, first, hooks);
-    }
-    if !task.header().state.has_handle() {
-        clear_contained(raw, "the value of a task");
     }
 }
 
