@@ -10,7 +10,7 @@ use loom::thread;
 
 use super::common::{all_gone, explore_all};
 use crate::sys::{Arc, AtomicUsize, Ordering, UnsafeCell};
-use crate::task::memory::{Home, HomeHandle, Kind};
+use crate::task::memory::{Home, HomeHandle, Kind, Shape};
 use crate::task::{Job, Runnable, Schedule, Why};
 
 /// Says when its home is gone, and reads then what each of three threads wrote before its part.
@@ -73,7 +73,7 @@ impl Out {
 impl Drop for Out {
     fn drop(&mut self) {
         // SAFETY: allocated by `new`, freed once.
-        unsafe { Home::free(self.0, self.1, self.2) };
+        unsafe { Home::free(self.0, self.1, Shape::of(self.2)) };
     }
 }
 
@@ -205,7 +205,7 @@ fn a_walk_sees_only_what_is_filled_in() {
     fn drop_ref(home: NonNull<Home>, cell: NonNull<u8>) {
         if task(cell).state.fetch_sub(ONE, Ordering::AcqRel) >> 32 == 1 {
             // SAFETY: that was the last reference.
-            unsafe { Home::free(home, cell, SMALL) };
+            unsafe { Home::free(home, cell, Shape::of(SMALL)) };
         }
     }
     explore_all(|| {

@@ -8,7 +8,7 @@ use crate::task::answers::{End, Ending, Request, Start, Wake};
 use crate::task::state::State;
 
 fn idle() -> State {
-    let state = State::scheduled();
+    let state = State::running();
     let _ = state.start_poll();
     assert_eq!(state.end_poll(false), End::Idle);
     state
@@ -167,12 +167,41 @@ fn a_request_that_a_poll_has_found_cannot_be_taken_back() {
 #[test]
 fn a_mark_is_taken_back_or_delivered() {
     explore(|| {
-        let state = State::scheduled();
+        let state = State::running();
         assert_eq!(ask(&state), Some(false));
         let (state, start, left) = both(state, State::start_poll, State::uncancel);
         assert_eq!((left, state.requests()), (0, 0));
         let _ = start.armed;
         assert_eq!(state.end_poll(false), End::Idle, "nothing of it is left");
+    });
+}
+
+/// A request meets the start of the poll of a task that was RUNNING in the queue: this poll
+/// delivers it, or the next one does. Breaks if a transition is a load and a store.
+#[test]
+fn a_request_meets_the_first_poll() {
+    explore(|| {
+        let poll = |state: &State| (state.start_poll().armed, state.end_poll(false));
+        let (state, (armed, end), queue) = both(running(), poll, ask);
+        let queued = [end == End::Requeue, queue == Some(true)];
+        let queued = queued.into_iter().filter(|queued| *queued).count();
+        assert_eq!(queued, usize::from(!armed), "delivered, or queued for that exactly once");
+        assert!(armed || state.start_poll().armed);
+    });
+}
+
+/// Who is asked before its first poll hears of it there, whatever else happens (CAN-08). Breaks if
+/// `start_poll` overlooks CANCEL where the task was RUNNING in the queue.
+#[test]
+fn who_was_asked_hears_of_it_in_the_first_poll() {
+    explore(|| {
+        let poll = |state: &State| {
+            assert_eq!(ask(state), Some(false));
+            state.start_poll().armed
+        };
+        let (state, armed, wake) = both(running(), poll, State::wake);
+        assert!(armed && wake == Wake::Nothing);
+        assert_eq!(state.requests(), 1);
     });
 }
 

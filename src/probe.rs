@@ -1,8 +1,8 @@
 //! Every event that a running program reports, one named function each.
 //!
 //! They go to `tracing`, target `filch::task`. Nobody listening costs one branch: the events are
-//! built behind a level check. What goes wrong is told with an error's own text, which is foreign
-//! code, as is who listens: a panic there goes no further.
+//! built, and what they panic with is caught, behind a level check. Whoever listens is foreign
+//! code, as is an error's own text: a panic there goes no further.
 //!
 //! Where a panic of other foreign code would hit somebody who has nothing to do with it, it ends in
 //! [`contain`], and is reported from there.
@@ -18,16 +18,24 @@ use tracing::Level;
 use tracing::field::display;
 use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 
-/// What went wrong, if events of that level are listened to at all.
+/// Are events of that level listened to at all?
+#[inline]
+fn is_heard(level: Level) -> bool {
+    level <= STATIC_MAX_LEVEL && level <= LevelFilter::current()
+}
+
+/// Tells, if somebody listens. What is told moves: what is borrowed would have to be in memory,
+/// whether somebody listens or not.
 macro_rules! tell {
     ($level:ident, $target:literal, $($event:tt)+) => {
-        if Level::$level <= STATIC_MAX_LEVEL && Level::$level <= LevelFilter::current() {
-            told(|| tracing::event!(target: $target, Level::$level, $($event)+));
+        if is_heard(Level::$level) {
+            told(move || tracing::event!(target: $target, Level::$level, $($event)+));
         }
     };
 }
 
 #[cold]
+#[inline(never)]
 fn told(tell: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(tell)) {
         discard(payload);
@@ -36,17 +44,23 @@ fn told(tell: impl FnOnce()) {
 
 /// A task was made.
 pub(crate) fn spawned(task: u64, place: &'static Location<'static>) {
-    tracing::debug!(target: "filch::task", task, %place, "spawned");
+    tell!(DEBUG, "filch::task", task, %place, "spawned");
 }
 
 /// A poll of the task begins.
 pub(crate) fn polled(task: u64) {
-    tracing::trace!(target: "filch::task", task, "polled");
+    tell!(TRACE, "filch::task", task, "polled");
+}
+
+/// Does anybody listen to the ends of tasks?
+#[inline]
+pub(crate) fn hears_of_ends() -> bool {
+    is_heard(Level::DEBUG)
 }
 
 /// The task ended with a value.
 pub(crate) fn finished(task: u64) {
-    tracing::debug!(target: "filch::task", task, "finished");
+    tell!(DEBUG, "filch::task", task, "finished");
 }
 
 /// The task ended with an error; `probe` does not know yet whether somebody will look at it.
@@ -56,7 +70,7 @@ pub(crate) fn failed(task: u64, error: impl Display) {
 
 /// The task ended cancelled.
 pub(crate) fn cancelled(task: u64) {
-    tracing::debug!(target: "filch::task", task, "cancelled");
+    tell!(DEBUG, "filch::task", task, "cancelled");
 }
 
 /// The task panicked; the panic is its error.

@@ -19,6 +19,7 @@
 //! Model: `loom-tests/wait_list.rs`.
 
 use std::marker::PhantomPinned;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::task::Waker;
@@ -55,6 +56,11 @@ type Link<T> = Option<NonNull<Waiter<T>>>;
 unsafe impl<T: Send> Sync for Waiter<T> {}
 // SAFETY: as above; a waiter that waits does not move, but its future may change threads.
 unsafe impl<T: Send> Send for Waiter<T> {}
+
+/// No foreign code runs while a list changes, so none can leave it half changed.
+impl<T: UnwindSafe> UnwindSafe for Waiter<T> {}
+/// As above.
+impl<T: RefUnwindSafe> RefUnwindSafe for Waiter<T> {}
 
 impl<T> Waiter<T> {
     pub(crate) fn new(value: T) -> Self {

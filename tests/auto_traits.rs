@@ -159,7 +159,7 @@ mod channels {
             broadcast::Sender<u8>, broadcast::Receiver<u8>, broadcast::Sender<Single>,
             broadcast::SendError<u8>, broadcast::RecvError, broadcast::TryRecvError,
             watch::Sender<u8>, watch::Receiver<u8>, watch::Closed;
-        [Send Sync]: Items<'static, u8>;
+        [Send Sync UnwindSafe RefUnwindSafe]: Items<'static, u8>, Items<'static, Fragile>;
         // Receivers share a value that is watched.
         [Unpin UnwindSafe RefUnwindSafe]: watch::Sender<Single>, watch::Receiver<Single>;
         [Unpin UnwindSafe RefUnwindSafe]:

@@ -3,11 +3,13 @@
 
 mod common;
 
+use std::future::{pending, poll_fn};
 use std::sync::{Arc, Mutex};
 
 use common::{Boom, Log, in_any_order, me, ms, seconds, simulate};
-use filch::{Task, catch_cancelled, sleep, spawn, yield_now};
+use filch::{Join, Task, catch_cancelled, sleep, spawn, yield_now};
 use futures::channel::oneshot;
+use futures::{FutureExt, poll};
 
 /// A task that sleeps for long.
 fn sleeper() -> Task<()> {
@@ -285,4 +287,68 @@ fn task_left_by_a_select_is_no_longer_asked() {
         assert_eq!(kept.cancelling(), 0);
         Ok(())
     });
+}
+
+/// A task that is asked to end twice before it does, and tells how.
+fn stubborn(log: &Log) -> Task<()> {
+    let log = log.clone();
+    spawn(async move {
+        for _ in 0..2 {
+            let requested = catch_cancelled(pending::<()>()).await.is_err();
+            log.add(format!("requested {requested}, {} in all", me().cancelling()));
+        }
+        Ok(())
+    })
+}
+
+/// A task that begins to wait for another one, and leaves how it waits to anybody.
+fn begun_elsewhere(task: &Task<()>) -> (Task<()>, Arc<Mutex<Option<Join>>>) {
+    let (mut join, kept) = (task.join(), Arc::new(Mutex::new(None)));
+    let there = kept.clone();
+    let other = spawn(async move {
+        assert!(poll!(&mut join).is_pending());
+        *there.lock().unwrap() = Some(join);
+        pending::<()>().await;
+    });
+    (other, kept)
+}
+
+/// When does a task drop what another task waited with? In its first poll, before or after it
+/// begins to wait for the same task itself; or in its next one, before it looks again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Dropped {
+    Before,
+    After,
+    Later,
+}
+
+#[test]
+fn one_who_drops_anothers_wait_still_passes_requests_on() {
+    for dropped in [Dropped::Before, Dropped::After, Dropped::Later] {
+        simulate(async {
+            let log = Log::new();
+            let target = stubborn(&log);
+            let (_other, kept) = begun_elsewhere(&target);
+            yield_now().await;
+            let (mut ours, mut alarm) = (target.join(), Box::pin(sleep(seconds(1))));
+            let waiting = spawn(poll_fn(move |context| {
+                let later = alarm.as_mut().poll(context).is_ready();
+                if dropped == Dropped::Before || (dropped == Dropped::Later && later) {
+                    drop(kept.lock().unwrap().take());
+                }
+                let polled = ours.poll_unpin(context);
+                if dropped == Dropped::After {
+                    drop(kept.lock().unwrap().take());
+                }
+                polled
+            }));
+            yield_now().await;
+            waiting.cancel();
+            sleep(seconds(2)).await;
+            assert_eq!(log.lines(), ["requested true, 1 in all"], "{dropped:?}");
+            assert!(!waiting.is_finished(), "{dropped:?}");
+            waiting.cancel();
+            waiting.await
+        });
+    }
 }

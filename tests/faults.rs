@@ -195,7 +195,7 @@ fn client(address: SocketAddr, manner: Manner, number: usize) -> JoinHandle<()> 
 
 fn behave(mut server: Plain, manner: Manner, number: usize) {
     server.set_nodelay(true).unwrap();
-    let request = |round: usize| ((number << 32 | round) as u64).to_ne_bytes();
+    let request = |round: usize| ((number as u64) << 32 | round as u64).to_ne_bytes();
     match manner {
         Polite => (0..REQUESTS).for_each(|round| {
             server.write_all(&request(round)).unwrap();

@@ -29,7 +29,7 @@ async fn client(address: SocketAddr, number: usize, start: Arc<Barrier>) -> Resu
     let stream = TcpStream::connect(address).await?;
     start.wait().await?;
     for round in 0..REQUESTS {
-        let request = ((number << 32 | round) as u64).to_ne_bytes();
+        let request = ((number as u64) << 32 | round as u64).to_ne_bytes();
         stream.write_all(&request).await?;
         let mut answer = [0; 8];
         stream.read_exact(&mut answer).await?;

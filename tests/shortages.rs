@@ -142,13 +142,13 @@ fn every_connection_is_served_in_the_end_with_few_descriptors() {
     while refused.load(Ordering::Relaxed) == 0 {
         std::thread::yield_now();
     }
-    for (number, client) in clients.iter_mut().enumerate() {
+    for (number, client) in (0_u64..).zip(&mut clients) {
         client.write_all(&number.to_ne_bytes()).unwrap();
     }
-    for (number, client) in clients.iter_mut().enumerate() {
+    for (number, client) in (0_u64..).zip(&mut clients) {
         let mut answer = [0; 8];
         client.read_exact(&mut answer).unwrap();
-        assert_eq!(usize::from_ne_bytes(answer), number);
+        assert_eq!(u64::from_ne_bytes(answer), number);
         assert_eq!(client.read(&mut answer).unwrap(), 0);
     }
     drop((hogged, clients));

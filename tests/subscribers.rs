@@ -8,15 +8,15 @@ use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use common::{Boom, reports, simulate};
+use common::{Boom, Log, reports, simulate};
 use filch::{Error, Promise, Result, TaskRef, sim, spawn, yield_now};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Calls something for each event up to that level.
+/// Calls something with the text of each event up to that level.
 struct Looks<F>(Level, F);
 
-impl<F: Fn() + 'static> Subscriber for Looks<F>
+impl<F: Fn(&str) + 'static> Subscriber for Looks<F>
 where
     F: Send + Sync,
 {
@@ -38,10 +38,14 @@ where
 
     fn event(&self, event: &Event<'_>) {
         // What is said is written, too: an error's text is foreign code.
-        event.record(&mut |_: &tracing::field::Field, value: &dyn fmt::Debug| {
-            drop(format!("{value:?}"));
+        let mut message = String::new();
+        event.record(&mut |field: &tracing::field::Field, value: &dyn fmt::Debug| {
+            let value = format!("{value:?}");
+            if field.name() == "message" {
+                message = value;
+            }
         });
-        (self.1)();
+        (self.1)(&message);
     }
 }
 
@@ -49,7 +53,7 @@ where
 fn watched<R>(look: impl Fn() + Send + Sync + 'static, act: impl FnOnce() -> R) -> (R, usize) {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = count.clone();
-    let subscriber = Looks(Level::TRACE, move || {
+    let subscriber = Looks(Level::TRACE, move |_: &str| {
         counted.fetch_add(1, Ordering::Relaxed);
         look();
     });
@@ -176,9 +180,11 @@ async fn program() -> Result<u32> {
 
 #[test]
 fn a_subscriber_that_panics_takes_nothing_from_tasks() {
-    let panics = Looks(Level::WARN, || panic!("a subscriber"));
-    let value = tracing::subscriber::with_default(panics, || sim::run(0, program()));
-    assert_eq!(value.unwrap(), 5);
+    for level in [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE] {
+        let panics = Looks(level, |_: &str| panic!("a subscriber"));
+        let value = tracing::subscriber::with_default(panics, || sim::run(0, program()));
+        assert_eq!(value.unwrap(), 5, "{level}");
+    }
 }
 
 #[test]
@@ -216,4 +222,47 @@ fn the_error_of_a_promise_is_told_when_nothing_is_locked() {
         sim::run(0, main).unwrap();
     });
     assert!(told.iter().any(|line| line.contains("an error of ")), "{told:#?}");
+}
+
+#[test]
+fn a_task_ends_once_whatever_is_asked_of_it_when_its_end_is_told() {
+    let (log, ended) = (Log::new(), Arc::new(Mutex::new(None::<TaskRef>)));
+    let (told, known) = (log.clone(), ended.clone());
+    let asks = Looks(Level::DEBUG, move |message: &str| {
+        told.add(message);
+        if let Some(task) = known.lock().unwrap().take_if(|_| message != "spawned") {
+            told.add(format!("asked: {}", task.cancel()));
+        }
+    });
+    let main = async {
+        let task = spawn(async { Ok(5) });
+        *ended.lock().unwrap() = Some(task.task_ref());
+        task.await
+    };
+    let value = tracing::subscriber::with_default(asks, || sim::run(0, main));
+    assert_eq!(value.unwrap(), 5);
+    assert_eq!(log.lines(), ["spawned", "spawned", "finished", "asked: false", "finished"]);
+}
+
+#[test]
+fn the_end_of_a_task_is_told_before_those_who_wait_for_it_go_on() {
+    let (log, waits) = (Log::new(), Arc::new(Mutex::new(None::<TaskRef>)));
+    let (told, known) = (log.clone(), waits.clone());
+    let looks = Looks(Level::DEBUG, move |message: &str| {
+        if let Some(task) = known.lock().unwrap().as_ref().filter(|_| message == "failed") {
+            told.add(format!("finished: {}", task.is_finished()));
+            look_at(task);
+        }
+    });
+    let main = async {
+        let task = spawn(async { Err::<(), Error>(Boom("told").into()) });
+        *waits.lock().unwrap() = Some(task.task_ref());
+        let called = log.clone();
+        task.add_done_callback(move |_| called.add("called"));
+        assert!(task.await.unwrap_err().is::<Boom>());
+        log.add("gone on");
+        Ok(())
+    };
+    tracing::subscriber::with_default(looks, || sim::run(0, main)).unwrap();
+    assert_eq!(log.lines(), ["finished: true", "called", "gone on"]);
 }

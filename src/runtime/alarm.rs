@@ -79,7 +79,15 @@ impl Alarm {
         }
     }
 
+    #[inline]
     pub(crate) fn disarm(self: Pin<&mut Self>) {
+        if self.is_armed() {
+            self.leave();
+        }
+    }
+
+    #[inline(never)]
+    fn leave(self: Pin<&mut Self>) {
         let this = self.project();
         if let Some(runtime) = this.runtime.take() {
             runtime.timers().disarm(this.timer.as_ref());
@@ -98,6 +106,7 @@ impl Alarm {
         self.runtime.is_some() && self.timer.fired()
     }
 
+    #[inline]
     pub(crate) fn is_armed(&self) -> bool {
         self.runtime.is_some()
     }

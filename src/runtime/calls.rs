@@ -75,6 +75,8 @@ pub(crate) struct Call {
     work: Mutex<Option<Job>>,
     cancelled: crate::sys::AtomicBool,
     place: &'static Location<'static>,
+    /// In a simulation: whose it is.
+    host: usize,
 }
 
 pin_project! {
@@ -119,11 +121,11 @@ impl Calls {
         work: impl FnOnce() + Send + 'static,
         place: &'static Location<'static>,
     ) -> Arc<Call> {
-        let call = Call::new(&self.settings, work, place);
+        let call = Call::new(&self.settings, work, place, self.here());
         if self.is_crashing(&call) {
             call.cancel();
         } else {
-            self.post(Turn(call.clone()).job());
+            self.post(self.turn(call.clone()));
         }
         call
     }
@@ -135,7 +137,7 @@ impl Calls {
         work: impl FnOnce() + Send + 'static,
         place: &'static Location<'static>,
     ) -> (Arc<Call>, u64) {
-        let call = Call::new(&self.settings, self.at_home(work), place);
+        let call = Call::new(&self.settings, work, place, self.here());
         let crashing = self.is_crashing(&call);
         let mut state = self.state.lock();
         if state.closed || crashing {
@@ -164,15 +166,23 @@ impl Calls {
         matches!(&self.way, Way::Sim(world) if !world.belongings().note(call))
     }
 
-    /// In a simulation, a callback is called on the host where it was registered.
-    fn at_home(&self, work: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'static {
-        let home = match &self.way {
-            Way::Sim(world) => Some((world.clone(), world.here())),
-            _ => None,
-        };
-        move || match home {
-            Some((world, host)) => world.on(host, work),
-            None => work(),
+    /// In a simulation, the host whose code is running.
+    fn here(&self) -> usize {
+        match &self.way {
+            Way::Sim(world) => world.here(),
+            _ => 0,
+        }
+    }
+
+    /// A callback, as it stands in the queue. In a simulation it is called on its host.
+    fn turn(&self, call: Arc<Call>) -> Job {
+        let turn = Turn(call);
+        match &self.way {
+            Way::Sim(world) => {
+                let hosts = world.belongings().clone();
+                Box::new(move || hosts.call(turn.0.host, move || turn.0.run()))
+            }
+            _ => Box::new(move || turn.0.run()),
         }
     }
 
@@ -270,12 +280,12 @@ impl Calls {
     /// A callback's moment has come.
     fn ring(self: &Arc<Self>, key: u64) {
         let Some(timed) = self.state.lock().timed.remove(&key) else { return };
-        let call = timed.call.clone();
+        let turn = self.turn(timed.call.clone());
         match &self.way {
             // Time has passed, and this wake stands in the queue as the callback would.
-            Way::Sim(world) if !world.is_late() => call.run(),
+            Way::Sim(world) if !world.is_late() => turn(),
             _ => {
-                self.post(Turn(call).job());
+                self.post(turn);
             }
         }
     }
@@ -322,12 +332,6 @@ impl Calls {
 /// The turn of a callback. If it never comes, the callback is taken back (LOOP-17).
 struct Turn(Arc<Call>);
 
-impl Turn {
-    fn job(self) -> Job {
-        Box::new(move || self.0.run())
-    }
-}
-
 impl Drop for Turn {
     fn drop(&mut self) {
         self.0.cancel();
@@ -354,6 +358,7 @@ impl Call {
         settings: &SysArc<Settings>,
         work: impl FnOnce() + Send + 'static,
         place: &'static Location<'static>,
+        host: usize,
     ) -> Arc<Self> {
         let (vars, settings) = (vars::capture(), settings.clone());
         let bound = move || {
@@ -367,7 +372,7 @@ impl Call {
             });
         };
         let cancelled = crate::sys::AtomicBool::new(false);
-        Arc::new(Call { work: Mutex::new(Some(Box::new(bound))), cancelled, place })
+        Arc::new(Call { work: Mutex::new(Some(Box::new(bound))), cancelled, place, host })
     }
 
     fn run(&self) {

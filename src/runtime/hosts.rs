@@ -180,7 +180,7 @@ impl Host {
     }
 
     /// Has this host stand still, as a process does that is stopped, swapped out, or on a machine
-    /// that is moved: none of its tasks runs before `time` has passed.
+    /// that is moved: none of its tasks runs, and none of its callbacks, before `time` has passed.
     ///
     /// The others go on, and so does the clock: what was to happen here meanwhile happens
     /// afterwards, all at once. A host that stands still already does so until the later moment.

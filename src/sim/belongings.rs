@@ -1,14 +1,16 @@
 //! Whose code is running, and which callbacks are whose.
 //!
-//! A callback belongs to the host whose code registered it: it is called there, and when that host
-//! crashes it is gone, wherever it waits. Each host has a list of its own that are still to be
-//! called; the list holds nothing alive, and is weeded whenever it has doubled.
+//! A callback belongs to the host whose code registered it: it is called there, not before that
+//! host goes on if it stands still, and when that host crashes it is gone, wherever it waits. Each
+//! host has a list of its own that are still to be called; the list holds nothing alive, and is
+//! weeded whenever it has doubled.
 
 use std::sync::{Arc, Weak};
 
+use super::queue::{Queue, What};
 use crate::probe;
-use crate::sys::{AtomicUsize, Mutex, Ordering};
-use crate::task::hooks::Callback;
+use crate::sys::{Arc as SysArc, AtomicUsize, Mutex, Ordering};
+use crate::task::hooks::{Callback, run_callback};
 
 /// Something that goes with its host.
 pub(crate) trait Belonging: Send + Sync {
@@ -21,6 +23,8 @@ pub(crate) struct Belongings {
     /// The host whose code is running.
     here: AtomicUsize,
     hosts: Mutex<Vec<Few>>,
+    /// Where callbacks wait for a host that stands still.
+    queue: SysArc<Mutex<Queue>>,
 }
 
 /// What one host has.
@@ -33,8 +37,8 @@ struct Few {
 }
 
 impl Belongings {
-    pub(super) fn new() -> Self {
-        Belongings { here: AtomicUsize::new(0), hosts: Mutex::new(Vec::new()) }
+    pub(super) fn new(queue: SysArc<Mutex<Queue>>) -> Self {
+        Belongings { here: AtomicUsize::new(0), hosts: Mutex::new(Vec::new()), queue }
     }
 
     pub(crate) fn here(&self) -> usize {
@@ -75,6 +79,17 @@ impl Belongings {
         true
     }
 
+    /// A callback of that host has come to its turn, which is now; or, if the host stands still,
+    /// behind what is ready there when it goes on.
+    pub(crate) fn call(&self, host: usize, call: impl FnOnce() + Send + 'static) {
+        let mut queue = self.queue.lock();
+        if queue.is_paused(host) {
+            return queue.put(host, What::Late(Box::new(call)));
+        }
+        drop(queue);
+        self.on(host, call);
+    }
+
     /// A done-callback is registered: what is to be called instead.
     pub(crate) fn own(self: &Arc<Self>, callback: Callback) -> Callback {
         let (kept, hosts, host) = (Arc::new(Kept::new(callback)), self.clone(), self.here());
@@ -82,9 +97,11 @@ impl Belongings {
             kept.go();
         }
         Box::new(move |task| {
-            if let Some(callback) = kept.take() {
-                hosts.on(host, || callback(task));
-            }
+            hosts.call(host, move || {
+                if let Some(callback) = kept.take() {
+                    run_callback(callback, task);
+                }
+            });
         })
     }
 

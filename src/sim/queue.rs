@@ -20,7 +20,10 @@ pub(super) enum What {
     Task(Runnable),
     /// A closure for a thread. Like a task it may be overtaken.
     Closure(ClosureId, Job),
+    /// Of the world itself: it stands still on no host.
     Job(Job),
+    /// A host's callback that has come to its turn while the host stood still.
+    Late(Job),
     /// A timer was set to a moment that has passed.
     Fire,
 }
@@ -28,7 +31,12 @@ pub(super) enum What {
 impl What {
     /// Callbacks keep their order among themselves (MOD-04).
     fn keeps_order(&self) -> bool {
-        matches!(self, What::Job(_) | What::Fire)
+        matches!(self, What::Job(_) | What::Late(_) | What::Fire)
+    }
+
+    /// It waits while its host stands still.
+    fn is_of_host(&self) -> bool {
+        matches!(self, What::Task(_) | What::Closure(..) | What::Late(_))
     }
 
     /// What it is, in words.
@@ -39,7 +47,7 @@ impl What {
                 format!("{} ({})", task.name(), task.location())
             }
             What::Closure(..) => "a closure for a thread".to_owned(),
-            What::Job(_) | What::Fire => "a callback".to_owned(),
+            What::Job(_) | What::Late(_) | What::Fire => "a callback".to_owned(),
         }
     }
 }
@@ -80,10 +88,13 @@ impl Queue {
         }
     }
 
-    /// Callbacks are the world's own.
     fn is_asleep(&self, entry: &Entry) -> bool {
-        let is_there = |(host, _): &(usize, Instant)| *host == entry.host;
-        !entry.what.keeps_order() && self.paused.iter().any(is_there)
+        entry.what.is_of_host() && self.is_paused(entry.host)
+    }
+
+    /// Does that host stand still?
+    pub(super) fn is_paused(&self, host: usize) -> bool {
+        self.paused.iter().any(|(paused, _)| *paused == host)
     }
 
     /// Has a host stand still until that moment, or later if it does so already.

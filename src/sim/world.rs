@@ -115,7 +115,7 @@ impl World {
         let seed = course.seed;
         let queue = Arc::new(Mutex::new(Queue::new(course)));
         let numbers = Arc::new(AtomicU64::new(1));
-        let belongings = std::sync::Arc::new(Belongings::new());
+        let belongings = std::sync::Arc::new(Belongings::new(queue.clone()));
         let wire = Wire {
             host: 0,
             queue: queue.clone(),
@@ -285,7 +285,7 @@ impl World {
                 reasons::forget(task.number());
                 task.run();
             }
-            What::Closure(_, job) | What::Job(job) => job(),
+            What::Closure(_, job) | What::Job(job) | What::Late(job) => job(),
             What::Fire => self.fire_late(),
         }
         Ok(false)
@@ -334,16 +334,17 @@ impl World {
 
     /// Ends what is left without asking, callbacks included; sockets fail from now on.
     pub(crate) fn kill(&self, tasks: Vec<TaskRef>) {
-        self.queue.lock().pass(Instant::NEVER);
         for task in &tasks {
             task.kill();
         }
         loop {
+            // No host stands still any more, whoever asks for it.
+            self.queue.lock().pass(Instant::NEVER);
             // Bound first: what is run may queue more.
             let entry = self.queue.lock().take();
             match entry.map(|entry| entry.what) {
                 Some(What::Task(task)) => task.kill(),
-                Some(What::Job(job)) => job(),
+                Some(What::Job(job) | What::Late(job)) => job(),
                 Some(What::Closure(..) | What::Fire) => {}
                 None => break,
             }

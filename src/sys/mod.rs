@@ -8,6 +8,11 @@
 //! `SeqCst` appears only inside `fence(..)`: the model knows sequentially consistent fences, not
 //! sequentially consistent loads and stores.
 
+#[cfg(not(unix))]
+compile_error!("filch needs a Unix: elsewhere there is no poller that reports by edges");
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!("filch needs atomics of 64 bits: a task's state is one word of that length");
+
 #[cfg(any(test, not(loom)))]
 pub(crate) mod brief;
 #[cfg_attr(not(loom), path = "real.rs")]

@@ -152,8 +152,8 @@ impl Drop for Entered {
 impl Drop for Current {
     #[inline]
     fn drop(&mut self) {
-        // One look, in place of all those that the drop of empty scopes would take.
-        if self.scopes.get_mut().is_some() {
+        // Most scopes are empty when the poll has ended, and are where they are to stay.
+        if self.scopes.get_mut().as_ref().is_some_and(|scopes| !scopes.is_bare()) {
             self.drop_scopes();
         }
     }
@@ -222,10 +222,12 @@ impl Current {
         change(Scopes::of(&mut self.scopes.borrow_mut()))
     }
 
-    /// There is something to say of the scopes.
+    /// The root was polled, and there is nothing to be judged: nobody asks it for anything, and, if
+    /// the task is `over`, it awaits none.
     #[inline]
-    pub(super) fn has_scopes(&self) -> bool {
-        self.scopes.borrow().is_some()
+    pub(super) fn is_plain(&self, over: bool) -> bool {
+        let plain = |scopes: &Scopes| scopes.is_plain() && !(over && scopes.is_noted());
+        self.scopes.borrow().as_ref().is_none_or(plain)
     }
 
     pub(crate) fn scope(&self) -> u32 {
@@ -238,6 +240,11 @@ impl Current {
             true => (0, 0),
             false => (waker.data().addr(), ptr::from_ref(waker.vtable()).addr()),
         }
+    }
+
+    /// Is this the waker with which the present scope is polled?
+    pub(crate) fn is_through(&self, waker: &Waker) -> bool {
+        self.identity(waker) == self.waker.get()
     }
 
     /// Goes into a scope, to poll it with that waker; gives what to come back to.
@@ -315,6 +322,9 @@ impl Current {
     /// for meanwhile, which is delivered after this poll, as if it had come then.
     pub(super) fn concern_at_entry(&self, parent: u32) -> u32 {
         let header = self.header();
+        if header.state.requests_unless_news() == Some(0) {
+            return 0;
+        }
         let meanwhile =
             header.state.is_marked() && !self.asked.get() && !header.home().schedule().is_single();
         self.concern(parent).saturating_sub(u32::from(meanwhile))
@@ -409,7 +419,7 @@ impl Current {
 
     /// The present scope awaits what `note` says.
     pub(crate) fn note(&self, note: Note, waker: &Waker) {
-        let reliable = self.identity(waker) == self.waker.get();
+        let reliable = self.is_through(waker);
         let scope = self.scope();
         let remains = self.scopes(|scopes| scopes.note(scope, note, reliable));
         self.dispose(remains);

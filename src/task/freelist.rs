@@ -33,10 +33,25 @@ const FULL: u32 = 64;
 /// Chunks double until they have so many bytes.
 const LAST_CHUNK: usize = 64 * 1024;
 
+/// What a cell is given back by: its layout, and the class that follows from it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(super) layout: Layout,
+    pub(super) class: Option<u32>,
+}
+
+impl Shape {
+    #[inline]
+    pub(crate) const fn of(layout: Layout) -> Self {
+        Shape { layout, class: class_of(layout) }
+    }
+}
+
 /// Returns the class of a cell, or `None` for one that gets memory of its own.
 #[inline]
-pub(super) fn class_of(layout: Layout) -> Option<u32> {
-    let size = layout.size().max(size_of::<Free>());
+pub(super) const fn class_of(layout: Layout) -> Option<u32> {
+    let least = size_of::<Free>();
+    let size = if layout.size() < least { least } else { layout.size() };
     if layout.align() > LINE || size > LARGE {
         None
     } else if size > SMALL {

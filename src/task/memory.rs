@@ -35,6 +35,7 @@ use crate::sys::quiet::{AtomicBool, AtomicUsize, Mutex, MutexGuard};
 use crate::sys::{CachePadded, Ordering, UnsafeCell, thread_local};
 
 use super::Schedule;
+pub(crate) use super::freelist::Shape;
 use super::freelist::{
     CLASSES, Chain, Free, List, Outgoing, Returned, class_of, sent_chains, take_idle,
 };
@@ -182,14 +183,14 @@ impl Home {
     /// Gives a cell back, from any thread. The home may be closed, and may be gone afterwards.
     ///
     /// # Safety
-    /// `cell` was handed out by `home` for the same layout, what was in it is dropped, and nobody
+    /// `cell` was handed out by `home` for that layout, what was in it is dropped, and nobody
     /// uses it any more; `home` comes from [`pointer`](Home::pointer), or
     /// [`current`](Home::current).
     #[inline]
-    pub(crate) unsafe fn free(home: NonNull<Home>, cell: NonNull<u8>, layout: Layout) {
-        let Some(class) = class_of(layout) else {
+    pub(crate) unsafe fn free(home: NonNull<Home>, cell: NonNull<u8>, shape: Shape) {
+        let Some(class) = shape.class else {
             // SAFETY: the caller's word.
-            return unsafe { Home::free_big(home, cell, layout) };
+            return unsafe { Home::free_big(home, cell, shape.layout) };
         };
         let cell = cell.cast::<Free>();
         // SAFETY: every cell begins with its state word. Whoever frees comes after all who used the

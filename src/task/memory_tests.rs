@@ -9,7 +9,7 @@ use std::thread;
 
 use super::super::live::{StateWord, snapshot};
 use super::super::{Job, Runnable, Schedule, Why};
-use super::{Home, HomeHandle, Kind};
+use super::{Home, HomeHandle, Kind, Shape};
 
 /// Says when its home is gone.
 struct Tell(Arc<AtomicUsize>);
@@ -67,7 +67,7 @@ impl Out {
 impl Drop for Out {
     fn drop(&mut self) {
         // SAFETY: allocated by `home` with this layout.
-        unsafe { Home::free(self.home, self.cell, self.layout) };
+        unsafe { Home::free(self.home, self.cell, Shape::of(self.layout)) };
     }
 }
 
@@ -267,7 +267,7 @@ fn a_snapshot_finds_exactly_what_lives() {
     expected.sort_unstable();
     assert_eq!(found, expected);
     // SAFETY: allocated above.
-    unsafe { Home::free(worker.pointer(), raw, layout(64)) };
+    unsafe { Home::free(worker.pointer(), raw, Shape::of(layout(64))) };
 }
 
 #[test]

@@ -2,11 +2,11 @@
 //!
 //! A task is one allocation (`raw`) with one state word (`state`). It is made with a right to poll
 //! it, a [`Runnable`], which goes to a queue through its home's [`Schedule`]; somebody runs it, and
-//! it either ends, sleeps until its waker (`waker`) makes a new right, or is queued again at once.
-//! While it is polled (`poll`), `current` knows it, `scopes` holds what stands inside it, `debts`
-//! who of them is owed a request, and `notes` whom it awaits: one task, or `several` as one. A
-//! request to end comes in through `cancel`, perhaps from a group of which the task is one of the
-//! `children` (`members`), and is delivered by `unwind`, or to a group's scope by `grouped`.
+//! it either ends (`ends`), sleeps until its waker (`waker`) makes a new right, or is queued again
+//! at once. While it is polled (`poll`), `current` knows it, `scopes` holds what stands inside it,
+//! `debts` who of them is owed a request, and `notes` whom it awaits: one task, or `several` as
+//! one. A request to end comes in through `cancel`, perhaps from a group of which the task is one
+//! of the `children` (`members`), and is delivered by `unwind`, or to a group's scope by `grouped`.
 //! Handles (`handle`) wait for its end, as whoever stands in its list (`hooks`, `earliest`), and
 //! the first look at the error belongs to them. Its memory comes from its home (`memory`), where
 //! also all live tasks are found (`live`). Its context variables travel with it (`vars`). What goes
@@ -19,6 +19,7 @@ pub(crate) mod current;
 mod debts;
 mod earliest;
 mod edges;
+mod ends;
 mod freelist;
 pub(crate) mod grouped;
 pub(crate) mod handle;

@@ -7,13 +7,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
-use crate::error::{Error, Message, Result};
+use crate::error::{Error, Result};
 use crate::probe;
-use crate::task::answers::{Completed, End, Ending, Start};
+use crate::task::answers::{End, Ending, Start};
 use crate::task::current::{Current, Verdict};
-use crate::task::raw::{Header, TaskRef, clear_contained, free};
+use crate::task::ends::{complete, complete_with_value};
+use crate::task::raw::{Header, TaskRef, clear_contained};
 use crate::task::report::{Report, Stopwatch};
-use crate::task::{Why, cancel, hooks, jobs, waker};
+use crate::task::{Why, cancel, jobs, waker};
 
 /// The right to poll a scheduled task once. The runtime's reference keeps the task alive.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub(crate) fn schedule(header: NonNull<Header>, why: Why) {
 }
 
 impl Runnable {
-    /// The task is SCHEDULED, or RUNNING for its first poll, and there is no other right to it.
+    /// The task is SCHEDULED, or RUNNING and not polled, and there is no other right to it.
     pub(super) fn new(header: NonNull<Header>) -> Self {
         Runnable(header)
     }
@@ -156,7 +157,7 @@ fn poll_once(raw: NonNull<Header>, start: Start) {
         }
     }
     match verdict {
-        None => complete(raw, Ending::Value, None),
+        None => complete_with_value(raw),
         Some(verdict) => conclude(raw, verdict),
     }
 }
@@ -196,8 +197,8 @@ fn poll_scoped(
     };
     match polled {
         // What is told apart here is told in registers: to move a verdict takes longer.
-        Ok(Poll::Pending) if !current.has_scopes() => Came::Pending,
-        Ok(Poll::Ready(Ok(()))) if !current.has_scopes() => Came::Value,
+        Ok(Poll::Pending) if current.is_plain(false) => Came::Pending,
+        Ok(Poll::Ready(Ok(()))) if current.is_plain(true) => Came::Value,
         Ok(polled) => judge(raw, current, polled, verdict),
         Err(payload) => {
             *verdict = Some(panicked(header, payload));
@@ -304,77 +305,6 @@ fn suspend(raw: NonNull<Header>, current: &mut Current) {
             };
             cancel::forward(task, message);
         }
-    }
-}
-
-/// The task ends: its future is gone, its value, if it has one, is stored.
-pub(super) fn complete(raw: NonNull<Header>, mut ending: Ending, mut error: Option<Error>) {
-    // SAFETY: the runtime's reference is there until `completed` says that it is released.
-    let header = unsafe { raw.as_ref() };
-    // A value that nobody will take, or that nobody need drop, does not hold the task.
-    let mut kept = ending == Ending::Value && header.vtable.drops_value;
-    if kept && !header.state.has_handle() {
-        clear_contained(raw, "the value of a task");
-        kept = false;
-    }
-    let completed = loop {
-        if ending == Ending::Value && !header.state.may_return() {
-            clear_contained(raw, "the value of a task");
-            (ending, kept) = (Ending::Cancelled, false);
-            error = take_message(header).map(|message| Error::cancelled(Some(message)));
-        }
-        report(header, ending, error.as_ref());
-        if let Some(error) = error.take() {
-            header.state.lock();
-            let former = header.with_cold(|cold, _| cold.error.replace(error));
-            header.state.unlock();
-            drop(former);
-        }
-        if let Some(completed) = header.state.complete(ending, kept) {
-            break completed;
-        }
-    };
-    finish(raw, completed);
-}
-
-pub(super) fn take_message(header: &Header) -> Option<Message> {
-    header.state.lock();
-    let message = header.with_cold_if_any(|cold| cold.and_then(|cold| cold.message.take()));
-    header.state.unlock();
-    message
-}
-
-pub(super) fn report(header: &Header, ending: Ending, error: Option<&Error>) {
-    match (ending, error) {
-        (Ending::Value, _) => probe::finished(header.id()),
-        (Ending::Cancelled, _) => probe::cancelled(header.id()),
-        (Ending::Failed, Some(error)) => probe::failed(header.id(), error),
-        (Ending::Failed, None) => {}
-    }
-}
-
-/// Tells whoever waits, and lets go of the runtime's reference. Part of the end of every task: with
-/// promises as a second caller it would be a call.
-#[inline(always)]
-pub(super) fn finish(raw: NonNull<Header>, completed: Completed) {
-    if completed.free {
-        return free(raw);
-    }
-    if !completed.release {
-        return;
-    }
-    // SAFETY: the runtime's reference has not been released; it becomes `task`'s.
-    let task = unsafe { TaskRef::from_raw(raw.as_ptr().cast_const().cast()) };
-    if completed.waiters {
-        let single = task.header().home().schedule().is_single();
-        let (first, hooks) = task.header().with_waiter(|first, cold| {
-            (first.take(), cold.map(|cold| cold.hooks.begin_calls(single)).unwrap_or_default())
-        });
-        task.header().state.unlock();
-        hooks::tell(&task, first, hooks);
-    }
-    if !task.header().state.has_handle() {
-        clear_contained(raw, "the value of a task");
     }
 }
 

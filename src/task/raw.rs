@@ -27,6 +27,7 @@ use crate::sys::{AtomicU64, UnsafeCell};
 use crate::task::Why;
 use crate::task::answers::Wake;
 use crate::task::earliest::Earliest;
+use crate::task::freelist::Shape;
 use crate::task::hooks::Hooks;
 use crate::task::memory::Home;
 use crate::task::notes::{Note, Packed};
@@ -34,6 +35,11 @@ use crate::task::poll::{Runnable, kill_running, schedule};
 use crate::task::scopes::{Fired, Scopes, Tree};
 use crate::task::state::State;
 use crate::task::vars;
+
+#[path = "freed.rs"]
+mod freed;
+
+pub(super) use freed::free;
 
 /// What all tasks have in common.
 #[repr(C)]
@@ -81,7 +87,7 @@ pub(super) struct Vtable {
     clear: unsafe fn(NonNull<Header>),
     /// Moves the value to where the pointer leads, an `Option<T>`.
     take: unsafe fn(NonNull<Header>, NonNull<()>),
-    layout: Layout,
+    shape: Shape,
     /// The value has a destructor.
     pub(super) drops_value: bool,
     kind: &'static str,
@@ -181,8 +187,7 @@ where
         (&raw mut (*cell).stage).write(UnsafeCell::new(Stage::Future(future)));
     }
     let state = match first {
-        First::Queued => State::scheduled(),
-        First::Eager => State::running(),
+        First::Queued | First::Eager => State::running(),
         First::Never => State::idle(),
     };
     // SAFETY: the first word of every cell is an initialised atomic, for as long as it is a cell.
@@ -199,7 +204,7 @@ impl<F: Future<Output: Outcome>> Table<F> {
         poll: poll::<F>,
         clear: clear::<F>,
         take: take::<F>,
-        layout: Layout::new::<Cell<F>>(),
+        shape: const { Shape::of(Layout::new::<Cell<F>>()) },
         drops_value: std::mem::needs_drop::<<F::Output as Outcome>::Value>(),
         kind: F::Output::KIND,
     };
@@ -257,36 +262,6 @@ unsafe fn take<F: Future<Output: Outcome>>(header: NonNull<Header>, into: NonNul
     }
 }
 
-/// The last holder is gone.
-pub(super) fn free(header: NonNull<Header>) {
-    // SAFETY: the count of references is zero, so this call is alone with the cell.
-    let (home, layout) = unsafe {
-        let header = header.as_ref();
-        header.report_unseen();
-        (header.home, header.vtable.layout)
-    };
-    // SAFETY: as above; the stage was cleared when the task ended or its handle went. (Through the
-    // cells, so that the models see this thread come after all others.)
-    unsafe {
-        let header = header.as_ref();
-        header.waiter.with_mut(|waiter| std::ptr::drop_in_place(waiter));
-        header.note.with_mut(|note| std::ptr::drop_in_place(note));
-        header.tree.with_mut(|tree| std::ptr::drop_in_place(tree));
-    }
-    // SAFETY: as above; it is not read again.
-    let cold = unsafe { header.as_ref().cold.with_mut(|cold| cold.read()) };
-    if cold.is_some() {
-        probe::contain("the error of a task", || drop(cold));
-    }
-    // SAFETY: as above; they are not read again.
-    let vars = unsafe { header.as_ref().vars.with_mut(|vars| vars.read()) };
-    if !vars.is_unset() {
-        probe::contain("a context variable", || drop(vars));
-    }
-    // SAFETY: the cell came from this home with this layout, and nothing in it is alive.
-    unsafe { Home::free(home, header.cast(), layout) };
-}
-
 impl Header {
     pub(crate) fn id(&self) -> u64 {
         self.id
@@ -305,7 +280,7 @@ impl Header {
     #[inline]
     pub(crate) fn encloses(&self, address: usize) -> bool {
         let offset = address.wrapping_sub(std::ptr::from_ref(self).addr());
-        offset < self.vtable.layout.size()
+        offset < self.vtable.shape.layout.size()
     }
 
     /// Where it came from; alive as long as any of its cells.

@@ -23,6 +23,10 @@ impl State {
         })
     }
 
+    pub(crate) fn has_handle(&self) -> bool {
+        self.load() & HANDLE != 0
+    }
+
     /// Releases a reference. True: it was the last, free the cell.
     #[must_use]
     pub(crate) fn release(&self) -> bool {

@@ -85,6 +85,7 @@ impl Entry {
         self.flags & flags != 0
     }
 
+    #[inline]
     fn has_no_notes(&self) -> bool {
         matches!((&self.note, &self.before), (Note::None, Note::None))
     }
@@ -139,7 +140,8 @@ impl Scopes {
     #[inline]
     pub(super) fn of(scopes: &mut Option<Scopes>) -> &mut Scopes {
         if scopes.is_none() {
-            *scopes = const { Some(Scopes::NEW) };
+            // What was there, nothing, need not be dropped.
+            std::mem::forget(std::mem::replace(scopes, const { Some(Scopes::NEW) }));
         }
         scopes.as_mut().expect("made above")
     }
@@ -197,6 +199,14 @@ impl Scopes {
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         self.root.flags == 0 && matches!(self.root.before, Note::None)
+    }
+
+    /// There is nothing in it that has to be dropped.
+    #[inline]
+    pub(super) fn is_bare(&self) -> bool {
+        let Scopes { root, tree, message, .. } = self;
+        let own = root.has_no_notes() && root.waker.is_none() && root.members.is_none();
+        own && tree.is_none() && message.is_none()
     }
 
     /// The scope is polled where it was polled before, with the task's own waker, and no note of it
@@ -302,22 +312,22 @@ impl Scopes {
         remains
     }
 
-    /// As [`leave`](Scopes::leave), if the scope leaves nothing behind. False: it does.
+    /// As [`leave`](Scopes::leave), if the scope leaves nothing behind: gives its parent.
     #[inline]
-    pub(crate) fn leave_plainly(&mut self, scope: u32) -> bool {
-        let Some(tree) = &mut self.tree else { return false };
+    pub(crate) fn leave_plainly(&mut self, scope: u32) -> Option<u32> {
+        let tree = self.tree.as_mut()?;
         let passed = !tree.passed.is_empty();
         let entry = &mut tree.entries[scope as usize - 1];
         let kept = entry.children > 0 || entry.waker.is_some() || !entry.has_no_notes();
         if passed || kept {
-            return false;
+            return None;
         }
         tree.fired -= u32::from(entry.has(FIRED));
         entry.flags = 0;
         let parent = entry.parent;
         tree.free.push(scope);
         self.entry(parent).children -= 1;
-        true
+        Some(parent)
     }
 
     fn adopt(&mut self, former: u32, parent: u32, children: u32) {

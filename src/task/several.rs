@@ -44,7 +44,10 @@ impl Enough {
 }
 
 /// The tasks, and how far they are.
+///
+/// Aligned to two words where a word is half as long: notes of them use the low bits (`notes`).
 #[derive(Debug)]
+#[repr(align(8))]
 pub(crate) struct Several {
     tasks: Vec<TaskRef>,
     enough: Enough,

@@ -5,8 +5,8 @@
 //!
 //! | bits   | name      | set by                | cleared by         | while set               |
 //! |--------|-----------|-----------------------|--------------------|-------------------------|
-//! | 0      | SCHEDULED | spawn, wake           | start of poll      | queued, or will be      |
-//! | 1      | RUNNING   | start of poll         | end of poll        | one thread polls it (1) |
+//! | 0      | SCHEDULED | wake                  | start of poll      | queued, or will be      |
+//! | 1      | RUNNING   | spawn, start of poll  | end of poll        | one thread polls it (1) |
 //! | 2      | DONE      | last poll ends        | never              | future gone, result in  |
 //! | 3      | CANCEL    | cancel                | start of poll (2)  | the next poll is armed  |
 //! | 4      | COMMITTED | cancel if idle (3)    | start of poll      | uncancel comes too late |
@@ -24,7 +24,7 @@
 //! | 16..32 | requests  | cancel, +1            | uncancel, -1       | `cancelling()`, bounded |
 //! | 32..64 | refs      | clone, +1             | drop, -1           | the allocation lives    |
 //!
-//! (1) Or it woke itself and is queued, which says the same to everybody else: not idle. (2) Or
+//! (1) Or it is new, or woke itself, and is queued, which says the same: not idle. (2) Or
 //! uncancel, to 0, before COMMITTED. (3) Or the end of the poll, if CANCEL is set by then.
 //! RUNNING and DONE are never both set. A cell without refs is free: `references` counts them.
 //!
@@ -72,12 +72,7 @@ const MOST_REFS: u64 = 1 << 31;
 pub(crate) struct State(AtomicU64);
 
 impl State {
-    /// A task that is queued; the runtime and a handle hold it.
-    pub(crate) fn scheduled() -> Self {
-        State(AtomicU64::new(Self::FRESH | SCHEDULED))
-    }
-
-    /// A task whose first poll is under way.
+    /// A task that is queued for its first poll, or in it; the runtime and a handle hold it.
     pub(crate) fn running() -> Self {
         State(AtomicU64::new(Self::FRESH | RUNNING))
     }
@@ -155,7 +150,16 @@ impl State {
     }
 
     /// A worker takes the task from a queue and polls it.
+    #[inline]
     pub(crate) fn start_poll(&self) -> Start {
+        // RUNNING in the queue, and nothing is marked: the step would change nothing.
+        match self.load() & (RUNNING | LOCKED | UNTIL_POLLED) {
+            RUNNING => Start::default(),
+            _ => self.start_marked_poll(),
+        }
+    }
+
+    fn start_marked_poll(&self) -> Start {
         self.step_unlocked(|now| {
             debug_assert!(now & (SCHEDULED | RUNNING) != 0 && now & DONE == 0);
             let next = now & !UNTIL_POLLED | RUNNING;
@@ -210,6 +214,7 @@ impl State {
     /// The task ends; its future is gone and its result stored. `kept`: a value is stored.
     ///
     /// `None`: a value, but a request came first: ask [`may_return`](State::may_return) again.
+    #[inline(always)]
     pub(crate) fn complete(&self, ending: Ending, kept: bool) -> Option<Completed> {
         let outcome = outcome(ending);
         let mut patience = Patience::new();
@@ -462,10 +467,6 @@ impl State {
             now if now & CANCELLED != 0 => Some(Ending::Cancelled),
             _ => Some(Ending::Value),
         }
-    }
-
-    pub(crate) fn has_handle(&self) -> bool {
-        self.load() & HANDLE != 0
     }
 
     /// Somebody looks at the error.

@@ -13,12 +13,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::error::{Error, Promised};
-use crate::probe;
 use crate::sys::Patience;
 use crate::task::Runnable;
-use crate::task::answers::{Completed, Ending};
+use crate::task::answers::Ending;
+use crate::task::ends::{finish_aloud, take_message};
 use crate::task::memory::Home;
-use crate::task::poll::{finish, report, take_message};
 use crate::task::raw::{self, First, TaskRef};
 
 /// Stands where tasks have their future.
@@ -57,15 +56,8 @@ impl TaskRef {
             header.with_cold(|cold, _| cold.error = Some(error));
         }
         let completed = header.state.settle(ending);
-        self.conclude(completed, ending, error.as_ref());
+        finish_aloud(self, completed, ending, error.as_ref());
         true
-    }
-
-    /// It is done: whoever waits is told, and then `tracing`. A subscriber is foreign code, and so
-    /// is the text of an error: they may look at the task, which is not locked any more.
-    fn conclude(&self, completed: Completed, ending: Ending, error: Option<&Error>) {
-        finish(self.raw(), completed);
-        probe::contain("a subscriber", || report(self.header(), ending, error));
     }
 
     /// Nobody can end it any more: it ends cancelled, if it has not ended yet.
@@ -88,6 +80,6 @@ impl Runnable {
         }
         let completed = header.state.complete(Ending::Cancelled, false);
         let completed = completed.expect("only a value may come too late");
-        task.conclude(completed, Ending::Cancelled, None);
+        finish_aloud(&task, completed, Ending::Cancelled, None);
     }
 }

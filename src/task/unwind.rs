@@ -169,11 +169,15 @@ impl Scope {
     pub(super) fn enter(&mut self, current: &Current, context: &Context<'_>) -> bool {
         let parent = current.scope();
         let moved = !self.owner.as_ref().is_some_and(|owner| current.is(owner));
+        let own = current.is_own(context.waker());
         if moved {
             self.move_in(current, parent);
+            if own {
+                // There is nothing in a new place.
+                return true;
+            }
         }
         let place = self.place;
-        let own = current.is_own(context.waker());
         // Most polls of a scope change nothing about it.
         if !own || !current.scopes(|scopes| scopes.stands_as_before(place, parent)) {
             self.take_place(current, parent, (!own).then_some(context.waker()));
@@ -210,7 +214,8 @@ impl Scope {
         }
         let inside = future.as_mut().as_pin_mut();
         let polled = inside.expect("a cancel scope is polled after its end").poll(context);
-        if !current.scopes(|scopes| scopes.is_quiet(place)) && must_unwind(current, place) {
+        let quiet = current.scopes(|scopes| scopes.is_quiet(place));
+        if !quiet && must_unwind(current, place) {
             current.absorb(|| future.set(None));
             return Poll::Ready(Err(current.take(place)));
         }
@@ -225,12 +230,14 @@ impl Scope {
                 current.dispose(remains);
                 Poll::Ready(Err(cancelled))
             }
-            Poll::Pending if current.scopes(|scopes| scopes.is_owed_below(place)) => {
+            Poll::Pending if !quiet && current.scopes(|scopes| scopes.is_owed_below(place)) => {
                 current.absorb(|| future.set(None));
                 Poll::Ready(Err(current.take(place)))
             }
             Poll::Pending => {
-                self.stay(current, context);
+                if self.fired {
+                    self.stay(current, context);
+                }
                 Poll::Pending
             }
         }
@@ -238,7 +245,9 @@ impl Scope {
 
     /// The scope is new to this task; one that was in another leaves that one, with its count.
     fn move_in(&mut self, current: &Current, parent: u32) {
-        self.move_out();
+        if self.owner.is_some() {
+            self.move_out();
+        }
         self.at_entry = current.concern_at_entry(parent);
         let (fired, undelivered) = (self.fired, self.undelivered);
         if fired {
@@ -279,14 +288,14 @@ impl Scope {
         current.owe(place);
     }
 
-    /// The scope stays pending. A request of its own that came back is made again at once.
-    pub(super) fn stay(&mut self, current: &Current, context: &Context<'_>) {
-        if self.fired {
-            let place = self.place;
-            self.undelivered = current.scopes(|scopes| scopes.is_undelivered(place));
-            if current.scopes(|scopes| scopes.has_returned(place)) {
-                context.waker().wake_by_ref();
-            }
+    /// The scope has fired, and stays pending. A request of its own that came back is made again
+    /// at once.
+    #[cold]
+    fn stay(&mut self, current: &Current, context: &Context<'_>) {
+        let place = self.place;
+        self.undelivered = current.scopes(|scopes| scopes.is_undelivered(place));
+        if current.scopes(|scopes| scopes.has_returned(place)) {
+            context.waker().wake_by_ref();
         }
     }
 
@@ -302,11 +311,13 @@ impl Scope {
     /// The scope is over. Gives its parent, and whether a request of its own is to be taken back.
     pub(super) fn depart(&mut self, current: &Current, absorb: bool) -> (u32, bool) {
         let place = self.place;
-        let parent = current.scopes(|scopes| scopes.parent(place));
-        if !current.scopes(|scopes| scopes.leave_plainly(place)) {
+        let plainly = current.scopes(|scopes| scopes.leave_plainly(place));
+        let parent = plainly.unwrap_or_else(|| {
+            let parent = current.scopes(|scopes| scopes.parent(place));
             let remains = current.scopes(|scopes| scopes.leave(place, absorb));
             current.dispose(remains);
-        }
+            parent
+        });
         self.owner = None;
         (parent, std::mem::take(&mut self.fired))
     }

@@ -86,21 +86,33 @@ impl Wait {
     }
 
     /// Stops waiting.
+    #[inline]
     pub(super) fn leave(&mut self, task: &TaskRef) {
-        let Some(place) = self.place.take() else { return };
-        if !task.header().state.lock_unless_done() {
-            return;
+        if let Some(place) = self.place.take() {
+            leave_place(task, place);
         }
-        let waker = remove(task, place);
-        task.header().state.unlock();
-        // A request that went to the task through this future must come back to whoever waited:
-        // if that is not the task that drops it now, it is woken to find out.
-        current::with(|current| current.withdraw(task.address()));
-        let elsewhere =
-            waker.filter(|waker| !current::with(|current| current.is_own(waker)).unwrap_or(false));
-        if let Some(waker) = elsewhere {
-            probe::wake(waker);
+    }
+}
+
+#[inline(never)]
+fn leave_place(task: &TaskRef, place: Place) {
+    if !task.header().state.lock_unless_done() {
+        return;
+    }
+    let waker = remove(task, place);
+    task.header().state.unlock();
+    // A request that went to the task through this future must come back to whoever waited:
+    // if that is not the task that drops it now, it is woken to find out, and what goes on
+    // through waits of the one who drops it is none of this future's.
+    let Some(waker) = waker else { return };
+    let own = current::with(|current| {
+        if current.is_through(&waker) {
+            current.withdraw(task.address());
         }
+        current.is_own(&waker)
+    });
+    if !own.unwrap_or(false) {
+        probe::wake(waker);
     }
 }
 

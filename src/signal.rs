@@ -1,5 +1,6 @@
-//! SIGINT, while somebody listens; what it does by default, while nobody does.
+//! Ctrl-C as a call: made by a thread of its own, so that it comes also when all workers are busy.
 //!
+//! SIGINT is a call while somebody listens; and what it is by default, while nobody does.
 //! A handler, once installed, stays. So the first of all calls here installs another one before it,
 //! which does what the system would have done, if nobody listens by then.
 
