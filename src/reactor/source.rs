@@ -143,6 +143,8 @@ impl Source {
         ticket: Option<&mut Ticket>,
         waker: &Waker,
     ) -> std::io::Result<bool> {
+        // Cloned, and dropped if it is not needed, outside of the lock: it may be anybody's.
+        let waker = waker.clone();
         let mut inner = self.inner.lock();
         if self.ready(way).is_some() || reactor.is_closed() {
             return Ok(false);
