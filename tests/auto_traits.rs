@@ -158,8 +158,8 @@ mod channels {
             oneshot::Receiver<Fragile>, oneshot::Closed, oneshot::TryRecvError,
             broadcast::Sender<u8>, broadcast::Receiver<u8>, broadcast::Sender<Single>,
             broadcast::SendError<u8>, broadcast::RecvError, broadcast::TryRecvError,
-            watch::Sender<u8>, watch::Receiver<u8>, watch::Closed;
-        [Send Sync]: Items<'static, u8>;
+            broadcast::Lagged, watch::Sender<u8>, watch::Receiver<u8>, watch::Closed;
+        [Send Sync]: Items<'static, u8>, broadcast::Values<'static, u8>, watch::Values<'static, u8>;
         // Receivers share a value that is watched.
         [Unpin UnwindSafe RefUnwindSafe]: watch::Sender<Single>, watch::Receiver<Single>;
         [Unpin UnwindSafe RefUnwindSafe]:
