@@ -82,9 +82,9 @@ impl Condition {
     /// [`wait_for`](Condition::wait_for).
     ///
     /// # Cancellation
-    /// Takes the lock again, and lets the cancellation go on then; requests that come meanwhile
-    /// do not interrupt that, but have it begin anew (COND-03). Then the next in line is notified, whether this call was
-    /// or not, as in asyncio (COND-04).
+    /// Takes the lock again, and lets the cancellation go on then; a request that comes meanwhile
+    /// has it stand in line for the lock anew, at the end (COND-03). The next who waits is
+    /// notified, whether this call was or not, as in asyncio (COND-04).
     ///
     /// Dropped by other means, such as a `select!`, it cannot wait for the lock: the guard has
     /// lost it, and panics when it is used before it has taken the lock
