@@ -49,8 +49,9 @@ fn argument(op: &str) -> u64 {
 }
 
 impl Party {
-    fn say(&self, op: &str, what: impl std::fmt::Display) {
+    fn say(&self, op: &str, what: impl std::fmt::Display) -> Result<()> {
         self.scene.log.add(format!("{} {op} {what}", self.me));
+        Ok(())
     }
 
     async fn run(mut self, ops: Vec<String>) -> Result<()> {
@@ -61,9 +62,9 @@ impl Party {
             };
             match catch_cancelled(self.one(caught)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) if error.is::<BrokenBarrier>() => self.say(op, "broken"),
+                Ok(Err(error)) if error.is::<BrokenBarrier>() => self.say(op, "broken")?,
                 Ok(Err(error)) => return Err(error),
-                Err(_) => self.say(op, "cancelled"),
+                Err(_) => self.say(op, "cancelled")?,
             }
         }
         Ok(())
@@ -74,7 +75,7 @@ impl Party {
         let (limit, rest) = limited.split_once(':').expect("a limit");
         let limit = Duration::from_micros(limit.parse()?);
         match timeout(limit, self.simple(rest)).await {
-            Err(error) if error.is_timeout() => Ok(self.say(op, "timeout")),
+            Err(error) if error.is_timeout() => self.say(op, "timeout"),
             ended => ended,
         }
     }
@@ -84,29 +85,29 @@ impl Party {
         match &op[..1] {
             "y" => yield_now().await,
             "z" => sleep(Duration::from_micros(argument(op))).await,
-            "L" if self.guard.is_some() => return Ok(self.say(op, "held")),
+            "L" if self.guard.is_some() => return self.say(op, "held"),
             "L" => self.guard = Some(scene.lock.lock_owned().await),
-            "b" => return Ok(self.say(op, scene.barrier.wait().await?)),
+            "b" => return self.say(op, scene.barrier.wait().await?),
             "r" => scene.barrier.reset(),
             "a" => scene.barrier.abort(),
             "q" => {
                 let barrier = (scene.barrier.waiting(), scene.barrier.is_broken());
                 let locked = scene.lock.is_locked();
-                return Ok(self.say(op, format!("{} {} {locked}", barrier.0, barrier.1)));
+                return self.say(op, format!("{} {} {locked}", barrier.0, barrier.1));
             }
             "c" => {
                 let task = &scene.tasks.get().expect("all are there")[argument(op) as usize];
-                return Ok(self.say(op, task.cancel()));
+                return self.say(op, task.cancel());
             }
-            "+" => return Ok(self.say(op, scene.number.fetch_add(1, Ordering::Relaxed) + 1)),
+            "+" => return self.say(op, scene.number.fetch_add(1, Ordering::Relaxed) + 1),
             _ => return self.with_lock(op).await,
         }
-        Ok(self.say(op, "ok"))
+        self.say(op, "ok")
     }
 
     async fn with_lock(&mut self, op: &str) -> Result<()> {
         let (scene, me) = (self.scene.clone(), self.me);
-        let Some(guard) = &mut self.guard else { return Ok(self.say(op, "none")) };
+        let Some(guard) = &mut self.guard else { return self.say(op, "none") };
         let mut looks = 0;
         let mut look = || {
             looks += 1;
@@ -132,7 +133,7 @@ impl Party {
             "N" => scene.condition.notify_all(),
             other => panic!("no operation {other}"),
         }
-        Ok(self.say(op, "ok"))
+        self.say(op, "ok")
     }
 }
 
