@@ -192,8 +192,16 @@ mod elsewhere {
 }
 
 /// What is public, and not a type.
-const OTHERS: &[&str] =
-    &["Order", "Outcome", "Result", "TaskHandle", "Together", "ToSocketAddrs", "WholeGuard"];
+const OTHERS: &[&str] = &[
+    "Order",
+    "IntoError",
+    "Outcome",
+    "Result",
+    "TaskHandle",
+    "Together",
+    "ToSocketAddrs",
+    "WholeGuard",
+];
 
 /// The names of types that a file of the source makes public.
 fn public_types(file: &str) -> Vec<String> {
