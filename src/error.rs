@@ -23,8 +23,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a task ended without a value.
 ///
-/// Any error of the world, each `std::error::Error + Send + Sync + 'static`, becomes one by `?`, and
-/// a text by [`Error::msg`]; a cancellation, an expired timeout, a panic and a
+/// Any error of the world, each `std::error::Error + Send + Sync + 'static`, becomes one by `?`,
+/// and a text by [`Error::msg`]; a cancellation, an expired timeout, a panic and a
 /// deadlocked simulation are told apart by `is_..`. Clones share what they hold.
 ///
 /// It does not implement [`std::error::Error`] itself (else `?` could not convert into it), but
