@@ -7,7 +7,7 @@ use loom::thread;
 
 use super::common::{explore_at_most, home, spawn};
 use crate::sync::{Condition, Event, Lock, Queue, Semaphore};
-use crate::sys::{Arc, block_on};
+use crate::sys::{Arc, PublicArc, block_on};
 use crate::task::unwind::catch_cancelled_any;
 
 /// One waits for the lock and is asked to end while it is released; another stands behind
@@ -16,8 +16,8 @@ use crate::task::unwind::catch_cancelled_any;
 fn one_who_waits_for_the_lock_is_asked() {
     explore_at_most(3, || {
         let (home, queue) = home();
-        let lock = Arc::new(Lock::new(0));
-        let held = block_on(Lock::lock_owned(&lock));
+        let lock = PublicArc::new(Lock::new(0));
+        let held = block_on(lock.lock_owned());
         let [asked, behind] = [(); 2].map(|()| {
             let lock = lock.clone();
             let task = spawn(&home, async move { *lock.lock().await += 1 });

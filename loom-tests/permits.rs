@@ -2,7 +2,7 @@
 
 use super::common::{explore, explore_at_most, poll_once_and_drop};
 use crate::sync::{BoundedSemaphore, Lock, Semaphore};
-use crate::sys::{Arc, UnsafeCell, block_on, thread};
+use crate::sys::{Arc, PublicArc, UnsafeCell, block_on, thread};
 
 /// Three add to one number. Breaks if `try_acquire` takes with `Relaxed`, if `release_within`
 /// returns with `Relaxed`, or if `take_or_join` joins without setting QUEUE.
@@ -31,8 +31,8 @@ fn three_take_the_lock_in_turn() {
 #[test]
 fn one_who_goes_away_hands_the_lock_on() {
     explore(|| {
-        let lock = Arc::new(Lock::new(()));
-        let held = block_on(Lock::lock_owned(&lock));
+        let lock = PublicArc::new(Lock::new(()));
+        let held = block_on(lock.lock_owned());
         let fickle = thread::spawn({
             let lock = lock.clone();
             move || drop(poll_once_and_drop(lock.lock()))

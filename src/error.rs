@@ -23,7 +23,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a task ended without a value.
 ///
-/// Any error of the world becomes one by `?`; a cancellation, an expired timeout, a panic and a
+/// Any error of the world, each `std::error::Error + Send + Sync + 'static`, becomes one by `?`,
+/// and a text by [`Error::msg`]; a cancellation, an expired timeout, a panic and a
 /// deadlocked simulation are told apart by `is_..`. Clones share what they hold.
 ///
 /// It does not implement [`std::error::Error`] itself (else `?` could not convert into it), but
@@ -59,7 +60,23 @@ enum Kind {
 }
 
 impl Error {
-    /// Makes an error of nothing but a text.
+    /// Makes an error of nothing but a text, which `?` does not: a text is no error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use filch::Error;
+    ///
+    /// fn half(number: u32) -> Result<u32, String> {
+    ///     if number % 2 == 0 { Ok(number / 2) } else { Err(format!("{number} is odd")) }
+    /// }
+    ///
+    /// fn quarter(number: u32) -> filch::Result<u32> {
+    ///     Ok(half(half(number).map_err(Error::msg)?).map_err(Error::msg)?)
+    /// }
+    ///
+    /// assert_eq!(quarter(6).unwrap_err().to_string(), "3 is odd");
+    /// ```
     pub fn msg(text: impl Into<String>) -> Self {
         Error::from_boxed(text.into().into())
     }
@@ -173,7 +190,17 @@ impl Error {
     }
 }
 
-impl<E: StdError + Send + Sync + 'static> From<E> for Error {
+/// What `?` makes an [`Error`] of: each `std::error::Error + Send + Sync + 'static`. It is there
+/// for what the compiler says of what is none.
+#[diagnostic::on_unimplemented(
+    label = "no `std::error::Error`; of a text, `.map_err(filch::Error::msg)` makes one"
+)]
+pub trait IntoError: StdError + Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<E: StdError + Send + Sync + 'static> IntoError for E {}
+
+impl<E: IntoError> From<E> for Error {
     fn from(error: E) -> Self {
         Error::from_boxed(Box::new(error))
     }

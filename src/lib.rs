@@ -97,7 +97,7 @@ pub mod net;
 pub mod inspect;
 
 pub use crate::context::{AlreadyEntered, Context, ContextVar};
-pub use crate::error::{Cancelled, Elapsed, Error, Outcome, Result};
+pub use crate::error::{Cancelled, Elapsed, Error, IntoError, Outcome, Result};
 pub use crate::runtime::model;
 pub use crate::runtime::sim;
 pub use crate::runtime::{

@@ -27,7 +27,8 @@ use crate::task::reasons;
 /// Has no effect on anything else; its timer is removed.
 ///
 /// # Panics
-/// If it has to wait and is polled outside a runtime.
+/// If it has to wait and is polled outside a runtime, after the end of the one where it waited, if
+/// it did.
 ///
 /// # Examples
 ///
@@ -56,7 +57,7 @@ pub fn sleep(time: Duration) -> Sleep {
 /// Has no effect on anything else; its timer is removed.
 ///
 /// # Panics
-/// If it has to wait and is polled outside a runtime.
+/// As for [`sleep`].
 ///
 /// # Examples
 ///
@@ -80,7 +81,8 @@ pin_project! {
     /// The future of [`sleep`] and [`sleep_until`].
     ///
     /// Polled again after its end, it is ready again. It may be polled by different tasks in
-    /// turn: the last one is woken.
+    /// turn: the last one is woken. It waits in the runtime in which it was polled last; the end
+    /// of that one wakes it, and then it goes on in another, or panics outside of any.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless they are polled"]
     pub struct Sleep {
@@ -164,14 +166,7 @@ impl Future for Sleep {
             }
             Stage::Wait => {}
         }
-        if !this.alarm.is_armed() {
-            this.alarm.arm(*this.at, context.waker());
-            reasons::note_somewhere("the end of a sleep");
-            return Poll::Pending;
-        }
-        if !this.alarm.fired() {
-            this.alarm.as_mut().update_waker(context.waker());
-        }
+        this.alarm.as_mut().keep(*this.at, context.waker());
         // It may have gone off before the exchange, and woken somebody else.
         if this.alarm.fired() {
             return Poll::Ready(());

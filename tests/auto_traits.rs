@@ -158,8 +158,9 @@ mod channels {
             oneshot::Receiver<Fragile>, oneshot::Closed, oneshot::TryRecvError,
             broadcast::Sender<u8>, broadcast::Receiver<u8>, broadcast::Sender<Single>,
             broadcast::SendError<u8>, broadcast::RecvError, broadcast::TryRecvError,
-            watch::Sender<u8>, watch::Receiver<u8>, watch::Closed;
+            broadcast::Lagged, watch::Sender<u8>, watch::Receiver<u8>, watch::Closed;
         [Send Sync UnwindSafe RefUnwindSafe]: Items<'static, u8>, Items<'static, Fragile>;
+        [Send Sync RefUnwindSafe]: broadcast::Values<'static, u8>, watch::Values<'static, u8>;
         // Receivers share a value that is watched.
         [Unpin UnwindSafe RefUnwindSafe]: watch::Sender<Single>, watch::Receiver<Single>;
         [Unpin UnwindSafe RefUnwindSafe]:
@@ -192,8 +193,16 @@ mod elsewhere {
 }
 
 /// What is public, and not a type.
-const OTHERS: &[&str] =
-    &["Order", "Outcome", "Result", "TaskHandle", "Together", "ToSocketAddrs", "WholeGuard"];
+const OTHERS: &[&str] = &[
+    "Order",
+    "IntoError",
+    "Outcome",
+    "Result",
+    "TaskHandle",
+    "Together",
+    "ToSocketAddrs",
+    "WholeGuard",
+];
 
 /// The names of types that a file of the source makes public.
 fn public_types(file: &str) -> Vec<String> {

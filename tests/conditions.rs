@@ -450,7 +450,7 @@ fn an_owned_guard_waits_as_well() {
         let lock = Arc::new(Lock::new(0));
         let changed = Arc::new(Condition::new());
         let waiter = spawn({
-            let (mut guard, changed) = (Lock::lock_owned(&lock).await, changed.clone());
+            let (mut guard, changed) = (lock.lock_owned().await, changed.clone());
             async move {
                 changed.wait_for(&mut guard, |number| *number > 0).await;
                 *guard += 1;

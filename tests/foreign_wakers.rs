@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 use std::time::Duration;
 
 use filch::net::{TcpListener, TcpStream};
@@ -334,4 +334,57 @@ fn a_waker_that_is_exchanged_for_another_finds_the_queue_unlocked() {
     assert!(join.as_mut().poll(&mut Context::from_waker(&waker())).is_pending());
     assert!(poll_once(join.as_mut()).is_pending());
     assert_eq!(looks.load(Ordering::Acquire), 5);
+}
+
+/// Begins to wait for the same socket whenever its waker is cloned.
+struct WaitsToo(TcpStream, AtomicUsize);
+
+impl WaitsToo {
+    const VTABLE: RawWakerVTable =
+        RawWakerVTable::new(WaitsToo::clone, WaitsToo::drop, |_| {}, WaitsToo::drop);
+
+    fn waker(self: &Arc<Self>) -> Waker {
+        let raw = RawWaker::new(Arc::into_raw(self.clone()).cast(), &WaitsToo::VTABLE);
+        // SAFETY: the table counts references of an `Arc`, which may be used on any thread.
+        unsafe { Waker::from_raw(raw) }
+    }
+
+    unsafe fn clone(this: *const ()) -> RawWaker {
+        // SAFETY: each waker has one reference, and so has the one that is made here.
+        let this = unsafe {
+            Arc::increment_strong_count(this.cast::<Self>());
+            &*this.cast::<Self>()
+        };
+        this.1.fetch_add(1, Ordering::AcqRel);
+        assert!(poll_once(pin!(this.0.read(&mut [0]))).is_pending());
+        RawWaker::new(std::ptr::from_ref(this).cast(), &WaitsToo::VTABLE)
+    }
+
+    unsafe fn drop(this: *const ()) {
+        // SAFETY: the reference of the waker that goes.
+        drop(unsafe { Arc::from_raw(this.cast::<Self>()) });
+    }
+}
+
+async fn a_waker_may_wait_for_its_socket() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let ours = TcpStream::connect(listener.local_addr()?).await?;
+    let (theirs, _) = listener.accept().await?;
+    let both = Arc::new(WaitsToo(ours, AtomicUsize::new(0)));
+    let mut buffer = [0];
+    let mut read = pin!(both.0.read(&mut buffer));
+    // Once to begin, and once in the place of another.
+    for waker in [both.waker(), Waker::noop().clone(), both.waker()] {
+        assert!(read.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    assert!(both.1.load(Ordering::Acquire) >= 2);
+    theirs.write_all(b"x").await?;
+    assert_eq!(read.await?, 1);
+    Ok(())
+}
+
+#[test]
+fn a_waker_that_is_cloned_finds_the_socket_unlocked() {
+    filch::run(a_waker_may_wait_for_its_socket()).unwrap();
+    filch::sim::run(0, a_waker_may_wait_for_its_socket()).unwrap();
 }

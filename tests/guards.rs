@@ -23,13 +23,13 @@ fn a_part_of_what_is_read_keeps_writers_out() {
         drop((number, word));
         assert!(lock.try_write().is_err());
         drop(none);
-        let owned = OwnedRwLockReadGuard::map(RwLock::read_owned(&lock).await, |pair| &pair.1);
+        let owned = OwnedRwLockReadGuard::map(lock.read_owned().await, |pair| &pair.1);
         let owned = spawn(async move { Ok(owned) }).await?;
         assert!(lock.try_write().is_err() && lock.try_read().is_ok());
         assert_eq!(format!("{owned} {owned:?}"), "one \"one\"");
         drop(owned);
         assert!(lock.try_write().is_ok());
-        let owned = RwLock::read_owned(&lock).await;
+        let owned = lock.read_owned().await;
         let owned = OwnedRwLockReadGuard::try_map(owned, |_| None::<&u8>).unwrap_err();
         drop(OwnedRwLockReadGuard::try_map(owned, |pair| Some(&pair.0)).unwrap());
         assert!(lock.try_write().is_ok());
@@ -50,16 +50,16 @@ fn a_part_of_what_is_written_keeps_everybody_out() {
             RwLockWriteGuard::try_map(none.unwrap_err(), |pair| Some(&mut pair.1)).unwrap();
         *word = "two";
         drop(word);
-        let owned = RwLock::write_owned(&lock).await;
+        let owned = lock.write_owned().await;
         let owned = OwnedRwLockWriteGuard::try_map(owned, |_| None::<&mut u8>).unwrap_err();
         let mut owned = OwnedRwLockWriteGuard::map(owned, |pair| &mut pair.0);
         *owned += 1;
         assert!(lock.try_read().is_err());
         spawn(async move { drop(owned) }).await?;
         assert_eq!(*lock.read().await, (3, "two"));
-        let owned = RwLock::write_owned(&lock).await;
+        let owned = lock.write_owned().await;
         *OwnedRwLockWriteGuard::try_map(owned, |pair| Some(&mut pair.0)).unwrap() += 1;
-        let reads = OwnedRwLockWriteGuard::downgrade(RwLock::write_owned(&lock).await);
+        let reads = OwnedRwLockWriteGuard::downgrade(lock.write_owned().await);
         assert_eq!((reads.0, lock.try_read().is_ok(), lock.try_write().is_ok()), (4, true, false));
         drop(reads);
         assert_eq!(Arc::into_inner(lock).unwrap().into_inner(), (4, "two"));
@@ -78,7 +78,7 @@ fn a_panic_while_narrowing_releases_the_lock() {
     }
     panics(&mut || drop(LockGuard::map(lock.try_lock().unwrap(), never)));
     panics(&mut || {
-        let guard = Lock::try_lock_owned(&lock).unwrap();
+        let guard = lock.try_lock_owned().unwrap();
         drop(OwnedLockGuard::try_map(guard, |value| Some(never(value))));
     });
     panics(&mut || drop(RwLockWriteGuard::map(table.try_write().unwrap(), never)));
@@ -92,7 +92,7 @@ fn a_panic_while_narrowing_releases_the_lock() {
 fn a_guard_that_has_lost_its_lock_takes_it_again() {
     in_any_order(async || {
         let (lock, changed) = (Arc::new(Lock::new(0)), Condition::new());
-        let mut guard = Lock::lock_owned(&lock).await;
+        let mut guard = lock.lock_owned().await;
         OwnedLockGuard::relock(&mut guard).await;
         assert!(changed.wait(&mut guard).now_or_never().is_none());
         assert!(!OwnedLockGuard::is_held(&guard));
@@ -125,14 +125,14 @@ fn owned_permits_come_back_from_elsewhere() {
     in_any_order(async || {
         let (any, bounded) = (Arc::new(Semaphore::new(3)), Arc::new(BoundedSemaphore::new(3)));
         let mut permits = vec![
-            Semaphore::acquire_owned(&any).await,
-            Semaphore::acquire_many_owned(&any, 2).await,
-            BoundedSemaphore::acquire_owned(&bounded).await,
-            BoundedSemaphore::try_acquire_many_owned(&bounded, 2)?,
+            any.acquire_owned().await,
+            any.acquire_many_owned(2).await,
+            bounded.acquire_owned().await,
+            bounded.try_acquire_many_owned(2)?,
         ];
-        assert!(Semaphore::try_acquire_owned(&any).is_err());
-        assert!(BoundedSemaphore::try_acquire_owned(&bounded).is_err());
-        assert!(Semaphore::try_acquire_many_owned(&any, 0).is_ok());
+        assert!(any.try_acquire_owned().is_err());
+        assert!(bounded.try_acquire_owned().is_err());
+        assert!(any.try_acquire_many_owned(0).is_ok());
         // One who asks for all waits until the last is back.
         let all = spawn({
             let bounded = bounded.clone();
@@ -146,7 +146,7 @@ fn owned_permits_come_back_from_elsewhere() {
         assert_eq!(all.await?, 3);
         assert_eq!((any.available(), bounded.available()), (3, 3));
         // A bound holds for owned ones, too: what was returned by hand does not come back again.
-        let permit = BoundedSemaphore::acquire_owned(&bounded).await;
+        let permit = bounded.acquire_owned().await;
         bounded.release()?;
         drop(permit);
         assert_eq!(bounded.available(), 3);
@@ -164,7 +164,7 @@ fn permits_are_split_and_merged() {
     mine.merge(semaphore.try_acquire().unwrap());
     assert_eq!((mine.count(), semaphore.available()), (4, 1));
     drop(mine);
-    let mut mine = Semaphore::try_acquire_many_owned(&semaphore, 4).unwrap();
+    let mut mine = semaphore.try_acquire_many_owned(4).unwrap();
     let yours = mine.split(1).unwrap();
     drop(mine);
     assert_eq!((yours.count(), semaphore.available()), (1, 4));

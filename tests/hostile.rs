@@ -359,7 +359,7 @@ fn what_is_dropped_on_another_thread_is_gone() {
             let reader = spawn(async move { Ok(reading.read(&mut [0; 8]).await?) });
             yield_now().await;
             let lock = Arc::new(Lock::new(()));
-            let guard = Lock::lock_owned(&lock).await;
+            let guard = lock.lock_owned().await;
             let asleep = spawn(filch::sleep(FOREVER));
             let asleep_ref = asleep.task_ref();
             let everything = move || {

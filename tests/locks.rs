@@ -19,7 +19,7 @@ struct Open {
 
 impl Open {
     async fn acquire(&self) {
-        let guard = Lock::lock_owned(&self.lock).await;
+        let guard = self.lock.lock_owned().await;
         *self.guard.lock().unwrap() = Some(guard);
     }
 
@@ -251,7 +251,7 @@ fn guards_go_to_other_tasks_and_threads() {
         value
     }
     let lock = Arc::new(Lock::new((1, String::from("one"))));
-    let guard = is_send(Lock::try_lock_owned(&lock).unwrap());
+    let guard = is_send(lock.try_lock_owned().unwrap());
     let mut name = is_send(OwnedLockGuard::map(guard, |pair| &mut pair.1));
     let thread = std::thread::spawn(move || {
         name.push_str(" and only");
@@ -265,7 +265,7 @@ fn guards_go_to_other_tasks_and_threads() {
     drop(is_send(LockGuard::map(guard, |pair| &mut pair.0)));
     assert!(!lock.is_locked());
     let mapped: OwnedMappedLockGuard<_, _> =
-        OwnedLockGuard::map(Lock::try_lock_owned(&lock).unwrap(), |pair| &mut pair.0);
+        OwnedLockGuard::map(lock.try_lock_owned().unwrap(), |pair| &mut pair.0);
     assert_eq!(format!("{mapped:?} {lock:?}"), "1 Lock { value: <locked>, waiting: 0 }");
 }
 
@@ -464,10 +464,10 @@ fn readers_share_and_writers_do_not() {
 fn a_writer_who_goes_away_lets_the_readers_in() {
     simulate(async {
         let lock = Arc::new(RwLock::new(()));
-        let reading = RwLock::read_owned(&lock).await;
+        let reading = lock.read_owned().await;
         let writer = spawn({
             let lock = lock.clone();
-            async move { drop(RwLock::write_owned(&lock).await) }
+            async move { drop(lock.write_owned().await) }
         });
         yield_now().await;
         let reader = spawn({
@@ -479,9 +479,9 @@ fn a_writer_who_goes_away_lets_the_readers_in() {
         writer.cancel();
         reader.await?;
         assert!(writer.await.unwrap_err().is_cancelled());
-        assert!(RwLock::try_write_owned(&lock).is_err());
-        drop((reading, RwLock::try_read_owned(&lock)?));
-        assert!(RwLock::try_write_owned(&lock).is_ok());
+        assert!(lock.try_write_owned().is_err());
+        drop((reading, lock.try_read_owned()?));
+        assert!(lock.try_write_owned().is_ok());
         Ok(())
     });
 }

@@ -292,7 +292,7 @@ fn one_who_wants_several_holds_up_those_behind() {
         let greedy = spawn({
             let (log, semaphore) = (log.clone(), semaphore.clone());
             async move {
-                let permit = Semaphore::acquire_many_owned(&semaphore, 2).await;
+                let permit = semaphore.acquire_many_owned(2).await;
                 log.add(format!("has {}", permit.count()));
                 sleep(seconds(1)).await;
             }

@@ -321,7 +321,7 @@ fn permits_that_keep_their_semaphore() {
             .map(|count| {
                 let semaphore = semaphore.clone();
                 party(async move {
-                    let permit = BoundedSemaphore::acquire_many_owned(&semaphore, count).await;
+                    let permit = semaphore.acquire_many_owned(count).await;
                     yield_now().await;
                     assert_eq!(permit.count(), count);
                 })

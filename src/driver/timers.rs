@@ -281,6 +281,12 @@ impl Timers {
         }
     }
 
+    /// The runtime has ended, and nobody fires any more: marks all timers fired, whose moment has
+    /// not come, and wakes their wakers, so that whoever still waits learns of the end.
+    pub(crate) fn abandon(&self) {
+        self.fire(Instant::NEVER, &mut Waker::wake);
+    }
+
     /// Moves some timers of the bucket whose span has begun to where they belong now.
     fn inspect(&self, slot: &Kept<Buckets>, now: u64) {
         let mut buckets = slot.inside.lock();

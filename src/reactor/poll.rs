@@ -106,11 +106,11 @@ impl Reactor {
         Ok(())
     }
 
+    /// Ends a registration. That fails if it has ended already, with the descriptor.
     pub(super) fn delete(&self, instance: usize, socket: BorrowedFd<'_>) -> io::Result<()> {
         let post = &self.posts[instance];
-        post.instance.delete(socket)?;
         post.sources.fetch_sub(1, Ordering::Relaxed);
-        Ok(())
+        post.instance.delete(socket)
     }
 
     /// The instance this thread waits in, if it is a worker of this reactor.

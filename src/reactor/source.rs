@@ -81,7 +81,7 @@ struct Inner {
 #[derive(Debug, Clone, Copy)]
 struct Home {
     instance: u32,
-    /// A move failed half-way: the next wait registers again.
+    /// It is registered nowhere, because a move failed: the next wait registers again.
     lost: bool,
     /// Waits in a row from other workers.
     away: u32,
@@ -143,6 +143,8 @@ impl Source {
         ticket: Option<&mut Ticket>,
         waker: &Waker,
     ) -> std::io::Result<bool> {
+        // Cloned, and dropped if it is not needed, outside of the lock: it may be anybody's.
+        let waker = waker.clone();
         let mut inner = self.inner.lock();
         if self.ready(way).is_some() || reactor.is_closed() {
             return Ok(false);
@@ -164,8 +166,12 @@ impl Source {
         } else {
             self.settle(&mut inner.home, reactor, socket, to)
         };
+        // Nothing is delivered to a source that is registered nowhere: whoever waits has to try
+        // again, and registers it anew or has the error.
+        let deserted = settled.is_err().then(|| inner.waiters.take(true, true));
         drop(inner);
         joined.crowd.wake();
+        deserted.into_iter().for_each(Wakers::wake);
         settled.map(|()| true)
     }
 
@@ -195,7 +201,8 @@ impl Source {
     ) -> std::io::Result<()> {
         let key = NonNull::from(self).as_ptr().expose_provenance();
         let old = home.instance as usize;
-        if !home.lost {
+        if !std::mem::replace(&mut home.lost, true) {
+            // It fails only where the registration has gone, as in `deregister`.
             reactor.delete(old, socket)?;
         }
         // The system may be out of memory or of watches: then stay.

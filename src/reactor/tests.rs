@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::sync::atomic::AtomicUsize;
@@ -220,6 +221,30 @@ fn a_source_follows_its_task_to_another_worker() {
     assert_eq!(bell.rung(), before, "it has left the first instance");
     reactor.poll(1);
     assert_eq!(bell.rung(), before + 1);
+}
+
+#[test]
+fn a_move_that_fails_is_told_to_all_who_wait() {
+    let reactor = Arc::new(Reactor::new(2).unwrap());
+    let (ours, mut theirs) = pair(&reactor);
+    let (reads, writes) = (Bell::new(), Bell::new());
+    let mut buffer = [0; 8];
+    let mut reader = pin!(read(&ours, &mut buffer));
+    assert!(poll_once(&mut reader, &reads).is_pending());
+    // Somebody else takes the socket out of its poller: the move finds that out.
+    reactor.delete(0, ours.get().as_fd()).unwrap();
+    reactor.wait(1, Some(std::time::Duration::ZERO));
+    let full = |_: &UnixStream| Err::<Attempt<()>, _>(std::io::ErrorKind::WouldBlock.into());
+    let mut writer = ours.run(Way::Write, full);
+    assert!(poll_once(&mut writer, &writes).is_pending());
+    assert!(matches!(poll_once(&mut writer, &writes), Poll::Ready(Err(_))), "it moves, and fails");
+    assert_eq!(reads.rung(), 1, "the reader waits for what nobody watches");
+    // Who tries again is registered anew.
+    assert!(poll_once(&mut reader, &reads).is_pending());
+    theirs.write_all(b"x").unwrap();
+    (0..2).for_each(|instance| _ = reactor.poll(instance));
+    assert_eq!(reads.rung(), 2);
+    assert!(matches!(poll_once(&mut reader, &reads), Poll::Ready(Ok(1))));
 }
 
 #[test]

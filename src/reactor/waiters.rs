@@ -76,15 +76,13 @@ impl Waiters {
     }
 
     /// Notes that `waker` waits; the same waiter again only exchanges its waker.
-    pub(super) fn join(&mut self, way: Way, ticket: Ticket, waker: &Waker) -> Joined {
+    pub(super) fn join(&mut self, way: Way, ticket: Ticket, waker: Waker) -> Joined {
         let mut joined = Joined::default();
-        if let Some(place) = self.place(way, ticket, waker) {
-            if !place.waker.will_wake(waker) {
-                joined.replaced = Some(std::mem::replace(&mut place.waker, waker.clone()));
-            }
+        if let Some(place) = self.place(way, ticket, &waker) {
+            joined.replaced = Some(std::mem::replace(&mut place.waker, waker));
             return joined;
         }
-        let waiter = Waiter { ticket, waker: waker.clone() };
+        let waiter = Waiter { ticket, waker };
         let first = &mut self.first[way as usize];
         if first.is_none() {
             *first = Some(waiter);

@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use crate::driver::clock::Instant;
 use crate::driver::timers::{Bell, Timer};
 use crate::runtime::handle::outside;
-use crate::runtime::lender::Held;
+use crate::runtime::lender::{Held, with_present};
 use crate::task::current;
 
 pin_project! {
@@ -66,9 +66,17 @@ impl Alarm {
         runtime.arm(timer, at, bell(waker, timer.get_ref()));
     }
 
-    /// Has somebody else be woken.
+    /// Sees to it that the alarm is set to `at`, or went off there, in the runtime that this thread
+    /// belongs to, and that `waker` is woken.
+    ///
+    /// # Panics
+    /// Outside a runtime, if it is not set, or the one that it was set in has ended before `at`.
     #[inline]
-    pub(crate) fn update_waker(self: Pin<&mut Self>, waker: &Waker) {
+    pub(crate) fn keep(self: Pin<&mut Self>, at: Instant, waker: &Waker) {
+        match &self.runtime {
+            Some(runtime) if runtime.is_present() || !self.is_astray(at) => {}
+            _ => return self.arm(at, waker),
+        }
         let this = self.project();
         if let Some(runtime) = this.runtime
             // Nearly always it is the same one, and the timer's lock is spared.
@@ -76,6 +84,22 @@ impl Alarm {
             && !unsafe { this.timer.will_wake(waker) }
         {
             runtime.timers().update_waker(this.timer.as_ref(), waker);
+        }
+    }
+
+    /// Is it to be set anew, because its owner has come to another runtime, or its own has ended?
+    #[cold]
+    fn is_astray(&self, at: Instant) -> bool {
+        let Some(runtime) = &self.runtime else { return true };
+        // A runtime that ends has all alarms go off.
+        let ended = || runtime.has_ended() && Instant::now() < at;
+        match with_present(|present| present.is_same(runtime)) {
+            Some(true) => false,
+            Some(false) => !self.timer.fired() || ended(),
+            None if self.timer.fired() && ended() => {
+                panic!("the runtime in which this waits for its moment has shut down")
+            }
+            None => false,
         }
     }
 

@@ -194,6 +194,8 @@ impl Engine {
         self.calls.close();
         // Who still waits for a socket is another runtime's, or is dropped next.
         self.reactor.close();
+        // The same of who waits for a moment.
+        self.shared.timers().abandon();
         self.kill_all();
         let left = self.blocking.shut_down(grace.min(MOST_TO_RETURN));
         if left > 0 {

@@ -185,6 +185,27 @@ impl Handle {
         }
     }
 
+    /// Whether these are handles to one runtime.
+    pub(crate) fn is_same(&self, other: &Handle) -> bool {
+        match (&*self.0, &*other.0) {
+            (Which::Threads(one), Which::Threads(other)) => Arc::ptr_eq(one, other),
+            (Which::Sim(one), Which::Sim(other)) => Arc::ptr_eq(one, other),
+            #[cfg(all(loom, not(test)))]
+            (Which::Model(one), Which::Model(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    /// Whether the runtime has come to its end, or is about to.
+    pub(crate) fn has_ended(&self) -> bool {
+        match &*self.0 {
+            Which::Threads(engine) => engine.is_closed(),
+            Which::Sim(world) => world.is_closed(),
+            #[cfg(all(loom, not(test)))]
+            Which::Model(_) => false,
+        }
+    }
+
     pub(crate) fn arm(&self, timer: Pin<&Timer>, at: Instant, bell: Bell) {
         match &*self.0 {
             Which::Threads(engine) => engine.shared().arm(timer, at, bell),

@@ -104,12 +104,18 @@ impl Held {
         near.with_mut(|near| unsafe { *near += 1 });
         Some(Held(lender))
     }
+
+    /// Does this thread still belong to it as it did when it asked?
+    #[inline]
+    pub(crate) fn is_present(&self) -> bool {
+        ptr::eq(PRESENT.with(Cell::get), self.0.as_ptr())
+    }
 }
 
 impl Drop for Held {
     #[inline]
     fn drop(&mut self) {
-        if !ptr::eq(PRESENT.with(Cell::get), self.0.as_ptr()) {
+        if !self.is_present() {
             return give_back(self.0, 1);
         }
         // SAFETY: this reference is counted.

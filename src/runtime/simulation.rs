@@ -308,5 +308,6 @@ impl<T> Drop for Ending<'_, T> {
         self.world.close();
         self.world.calls.close();
         self.world.kill(self.world.live());
+        self.world.timers().abandon();
     }
 }

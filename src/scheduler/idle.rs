@@ -27,7 +27,7 @@
 use std::time::Duration;
 
 use crate::driver::clock::Instant;
-use crate::sys::{AtomicU64, AtomicUsize, Mutex, Ordering, fence};
+use crate::sys::{AtomicU64, AtomicUsize, Mutex, Ordering, fence, quiet};
 
 /// Set in `word` while a worker searches, and while nobody is to be woken for a surplus. The
 /// number of sleepers stands above them.
@@ -49,6 +49,9 @@ pub(crate) struct Idle {
     /// When the guard wakes up next, in nanoseconds; 0 if there is none.
     until: AtomicU64,
     sleepers: Mutex<Sleepers>,
+    /// The same as in `word`, for those to whom an old answer is as good.
+    asleep: quiet::AtomicUsize,
+    alone: quiet::AtomicBool,
     workers: usize,
 }
 
@@ -120,6 +123,8 @@ impl Idle {
         Idle {
             word: AtomicUsize::new(0),
             until: AtomicU64::new(0),
+            asleep: quiet::AtomicUsize::new(0),
+            alone: quiet::AtomicBool::new(false),
             sleepers: Mutex::new(Sleepers {
                 parked,
                 guard: None,
@@ -140,10 +145,11 @@ impl Idle {
 
     /// Is a surplus left to those who have it (`worth`)?
     pub(crate) fn is_alone(&self) -> bool {
-        self.word.load(Ordering::Relaxed) & ALONE != 0
+        self.alone.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_alone(&self, alone: bool) {
+        self.alone.store(alone, Ordering::Relaxed);
         match alone {
             true => self.word.fetch_or(ALONE, Ordering::Relaxed),
             false => self.word.fetch_and(!ALONE, Ordering::Relaxed),
@@ -152,7 +158,12 @@ impl Idle {
 
     /// Do all but one sleep?
     pub(crate) fn one_is_awake(&self) -> bool {
-        self.word.load(Ordering::Relaxed) / SLEEPER + 1 == self.workers
+        self.asleep.load(Ordering::Relaxed) + 1 == self.workers
+    }
+
+    /// After every change of the list.
+    fn publish(&self, sleepers: &Sleepers) {
+        self.asleep.store(sleepers.parked.len(), Ordering::Relaxed);
     }
 
     pub(crate) fn nobody_sleeps(&self) -> bool {
@@ -179,6 +190,7 @@ impl Idle {
     pub(crate) fn announce(&self, worker: usize, searching: bool, call_off: bool) -> Option<usize> {
         let mut sleepers = self.sleepers.lock();
         sleepers.parked.push(worker);
+        self.publish(&sleepers);
         let all_sleep = sleepers.parked.len() == self.workers;
         let mut forget = None;
         if sleepers.guard.is_none() {
@@ -221,6 +233,7 @@ impl Idle {
         let guard_is_last = sleepers.guard == Some(sleepers.parked[last]);
         let place = if guard_is_last { last.saturating_sub(1) } else { last };
         let worker = sleepers.parked.remove(place);
+        self.publish(&sleepers);
         self.word.fetch_sub(SLEEPER, Ordering::AcqRel);
         self.depose(&mut sleepers, worker);
         Some(worker)
@@ -232,6 +245,7 @@ impl Idle {
         let place = sleepers.parked.iter().rposition(|sleeper| *sleeper == worker);
         if let Some(place) = place {
             sleepers.parked.remove(place);
+            self.publish(&sleepers);
             self.word.fetch_sub(SLEEPER, Ordering::AcqRel);
             self.depose(&mut sleepers, worker);
         }

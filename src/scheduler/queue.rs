@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
 use crate::sys::deque::{Steal, Stealer, Worker};
-use crate::sys::{AtomicBool, AtomicPtr, AtomicU32, Ordering, quiet, thread_local};
+use crate::sys::{AtomicBool, AtomicPtr, Ordering, quiet, thread_local};
 use crate::task::Runnable;
 
 /// A deque with so many tasks has work for another worker. Fewer are run here sooner than a
@@ -84,7 +84,7 @@ pub(crate) struct Lane {
     pub(crate) slot: Slot,
     /// Goes on with every task and every round of searching; only the owner writes it. Two equal
     /// readings some time apart: the worker is inside one poll.
-    ticks: AtomicU32,
+    ticks: quiet::AtomicU32,
     /// So many of these steps ran no task.
     vain: quiet::AtomicU32,
     /// The worker waits in its driver, or has left for good.
@@ -96,7 +96,7 @@ impl Lane {
     pub(crate) fn new(stealer: Stealer<Runnable>) -> Self {
         Lane {
             slot: Slot::new(),
-            ticks: AtomicU32::new(0),
+            ticks: quiet::AtomicU32::new(0),
             vain: quiet::AtomicU32::new(0),
             parked: AtomicBool::new(true),
             stealer,

@@ -112,21 +112,15 @@ impl<H: TaskHandle> AsCompletedBefore<H> {
             return Poll::Ready(next.map(Ok));
         }
         match self.deadline {
-            None => Poll::Pending,
-            Some(_) if self.alarm.fired() => {
-                self.over = true;
-                self.alarm.as_mut().disarm();
-                Poll::Ready(Some(Err(Error::timeout(None))))
-            }
-            Some(_) if self.alarm.is_armed() => {
-                self.alarm.as_mut().update_waker(context.waker());
-                Poll::Pending
-            }
-            Some(deadline) => {
-                self.alarm.as_mut().arm(deadline, context.waker());
-                Poll::Pending
-            }
+            None => return Poll::Pending,
+            Some(deadline) => self.alarm.as_mut().keep(deadline, context.waker()),
         }
+        if !self.alarm.fired() {
+            return Poll::Pending;
+        }
+        self.over = true;
+        self.alarm.as_mut().disarm();
+        Poll::Ready(Some(Err(Error::timeout(None))))
     }
 }
 

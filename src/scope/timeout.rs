@@ -75,7 +75,7 @@ impl<F: Future> Timed<F> {
         }
     }
 
-    /// Sets the alarm if this is the first poll, and keeps it waking the right one.
+    /// Sees to it that the alarm is set, and wakes the right one, here.
     fn poll(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -85,8 +85,7 @@ impl<F: Future> Timed<F> {
         match *this.deadline {
             None => {}
             Some(_) if *this.expired || *this.passed => {}
-            Some(_) if this.alarm.is_armed() => this.alarm.update_waker(context.waker()),
-            Some(deadline) => this.alarm.arm(deadline, context.waker()),
+            Some(deadline) => this.alarm.keep(deadline, context.waker()),
         }
         self.poll_set(context, sort)
     }
@@ -106,7 +105,7 @@ impl<F> Timed<F> {
         *this.deadline = deadline;
         *this.early = later && this.alarm.may_come_early();
         match deadline {
-            Some(_) if *this.early => this.alarm.update_waker(waker),
+            Some(deadline) if *this.early => this.alarm.keep(deadline, waker),
             Some(deadline) => this.alarm.arm(deadline, waker),
             None => this.alarm.as_mut().disarm(),
         }

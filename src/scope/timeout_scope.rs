@@ -166,9 +166,14 @@ impl<F> TimeoutScope<F> {
     fn follow(self: Pin<&mut Self>, context: &Context<'_>, polled: bool) {
         let this = self.project();
         match this.deadline.take_moved(polled) {
-            _ if this.timed.expired => {}
+            _ if this.timed.expired || this.timed.passed => {}
             Some(deadline) => this.timed.move_to(deadline, context.waker()),
-            None => this.timed.project().alarm.update_waker(context.waker()),
+            None => {
+                let timed = this.timed.project();
+                if let Some(deadline) = *timed.deadline {
+                    timed.alarm.keep(deadline, context.waker());
+                }
+            }
         }
     }
 }

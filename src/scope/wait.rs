@@ -66,14 +66,12 @@ impl<H: TaskHandle> Future for Wait<H> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Waited<H>> {
         let mut this = self.project();
-        let watch = this.watch.get_or_insert_with(|| {
-            if let Some(deadline) = *this.deadline {
-                this.alarm.as_mut().arm(deadline, context.waker());
-            }
-            Watch::new(tasks(this.tasks), *this.enough, false)
-        });
+        let watch =
+            this.watch.get_or_insert_with(|| Watch::new(tasks(this.tasks), *this.enough, false));
+        if let Some(deadline) = *this.deadline {
+            this.alarm.as_mut().keep(deadline, context.waker());
+        }
         if watch.poll(context.waker()).is_pending() && !this.alarm.fired() {
-            this.alarm.update_waker(context.waker());
             return Poll::Pending;
         }
         this.alarm.disarm();

@@ -201,6 +201,8 @@ impl Endpoint for Listener {
         ticket: Option<&mut Option<Ticket>>,
         waker: &Waker,
     ) -> io::Result<bool> {
+        // Cloned, and dropped if it is not needed, outside of the lock: it may be anybody's.
+        let waker = waker.clone();
         let joined = self.network.with(|state| {
             let closes = state.closed;
             let queue = state.listeners.get_mut(&self.key).filter(|_| !closes);

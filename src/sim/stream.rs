@@ -147,6 +147,8 @@ impl Endpoint for Stream {
         ticket: Option<&mut Option<Ticket>>,
         waker: &Waker,
     ) -> io::Result<bool> {
+        // Cloned, and dropped if it is not needed, outside of the lock: it may be anybody's.
+        let waker = waker.clone();
         let joined = self.network.with(|state| {
             let closes = state.closed;
             let end = state.end(self.id, self.side).ok_or_else(closed)?;

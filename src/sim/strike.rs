@@ -45,11 +45,13 @@ impl Limit {
 
     /// Whether it has run out; if not, `waker` is woken when it does.
     pub(crate) fn is_over(&self, waker: &Waker) -> bool {
+        let waker = waker.clone();
         let mut state = self.0.lock();
-        if !state.0 {
-            state.1 = Some(waker.clone());
-        }
-        state.0
+        let former = if state.0 { None } else { state.1.replace(waker) };
+        let is_over = state.0;
+        drop(state);
+        drop(former);
+        is_over
     }
 
     fn run_out(&self) {

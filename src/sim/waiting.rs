@@ -32,7 +32,7 @@ impl Waiters {
     pub(super) fn join(
         &mut self,
         ticket: Option<&mut Option<Ticket>>,
-        waker: &Waker,
+        waker: Waker,
     ) -> Option<Waker> {
         let number = ticket.map(|ticket| {
             *ticket.get_or_insert_with(|| {
@@ -42,14 +42,14 @@ impl Waiters {
         });
         let same = |waiter: &&mut Waiter| match number {
             Some(_) => waiter.ticket == number,
-            None => waiter.ticket.is_none() && waiter.waker.will_wake(waker),
+            None => waiter.ticket.is_none() && waiter.waker.will_wake(&waker),
         };
         let task = current::with(|current| current.header().id());
         if let Some(waiter) = self.list.iter_mut().find(same) {
             waiter.task = task;
-            return Some(std::mem::replace(&mut waiter.waker, waker.clone()));
+            return Some(std::mem::replace(&mut waiter.waker, waker));
         }
-        self.list.push(Waiter { ticket: number, waker: waker.clone(), task });
+        self.list.push(Waiter { ticket: number, waker, task });
         None
     }
 

@@ -10,8 +10,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use futures_core::Stream;
 use pin_project_lite::pin_project;
 
 use crate::sync::block::block_on;
@@ -237,6 +238,41 @@ impl<T: Clone> Receiver<T> {
         block_on(self.recv())
     }
 
+    /// Makes a stream of values, each taken as by [`recv`](Receiver::recv), which ends when all
+    /// senders are gone, and so are the values.
+    ///
+    /// Where values were missed it gives [`Lagged`], and goes on behind them.
+    ///
+    /// # Cancellation
+    /// Takes nothing, and a stream that is dropped has taken no more than it gave.
+    ///
+    /// # Panics
+    /// As [`recv`](Receiver::recv), when it is polled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use filch::sync::broadcast::{self, Lagged};
+    /// use futures::StreamExt;
+    ///
+    /// filch::sim::run(0, async {
+    ///     let (sender, mut receiver) = broadcast::channel(2);
+    ///     for number in 1..=3 {
+    ///         sender.send(number).unwrap();
+    ///     }
+    ///     drop(sender);
+    ///     let all: Vec<_> = receiver.stream().collect().await;
+    ///     assert_eq!(all, [Err(Lagged(1)), Ok(2), Ok(3)]);
+    ///     Ok(())
+    /// })
+    /// .unwrap();
+    /// ```
+    #[track_caller]
+    pub fn stream(&mut self) -> Values<'_, T> {
+        let at = Location::caller();
+        Values { recv: Recv { receiver: self, at, waiter: Waiter::new(()) } }
+    }
+
     /// Takes the next value; if there is none yet, calls `wait` with the channel still locked.
     fn recv_or(&mut self, wait: impl FnOnce(&mut Shared<T>)) -> Result<T, TryRecvError> {
         let mut shared = self.shared.lock();
@@ -367,6 +403,38 @@ impl<T: Clone> Future for Recv<'_, T> {
     }
 }
 
+pin_project! {
+    /// The stream of a receiver's values, from [`Receiver::stream`].
+    #[must_use = "streams do nothing unless they are polled"]
+    pub struct Values<'a, T> {
+        #[pin]
+        recv: Recv<'a, T>,
+    }
+}
+
+/// The receiver was too slow, and so many values are gone: what a [stream](Receiver::stream) gives
+/// in their place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lagged(pub u64);
+
+impl<T: Clone> Stream for Values<'_, T> {
+    type Item = Result<T, Lagged>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(match ready!(self.project().recv.poll(context)) {
+            Ok(value) => Some(Ok(value)),
+            Err(RecvError::Lagged(missed)) => Some(Err(Lagged(missed))),
+            Err(RecvError::Closed) => None,
+        })
+    }
+}
+
+impl<T> fmt::Debug for Values<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Values").field("receiver", self.recv.receiver).finish()
+    }
+}
+
 impl<T> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").field("receivers", &self.receivers()).finish()
@@ -403,6 +471,14 @@ impl fmt::Display for RecvError {
 }
 
 impl std::error::Error for RecvError {}
+
+impl fmt::Display for Lagged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        RecvError::Lagged(self.0).fmt(f)
+    }
+}
+
+impl std::error::Error for Lagged {}
 
 impl fmt::Display for TryRecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

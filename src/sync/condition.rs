@@ -2,8 +2,8 @@
 //!
 //! A wait stands in line first and releases the lock then, so no notification in between is
 //! missed. However the wait ends, the lock is taken again before anything else happens: a
-//! cancellation is caught here, and goes on once that is done (COND-03). Whoever was notified and
-//! cannot use it, notifies another (COND-04).
+//! cancellation is caught here, and goes on once that is done (COND-03). Whoever may have been
+//! notified and cannot use it, notifies another; and so does whoever is cancelled (COND-04).
 //!
 //! A wait borrows the guard, and does not take it and give it back: whoever catches a cancellation
 //! around the wait still has the guard, and with it the lock, to clean up with. The price is the
@@ -82,9 +82,9 @@ impl Condition {
     /// [`wait_for`](Condition::wait_for).
     ///
     /// # Cancellation
-    /// Takes the lock again, and lets the cancellation go on then; requests that come meanwhile
-    /// do not interrupt that (COND-03). A notification already given to this call goes to the
-    /// next in line (COND-04).
+    /// Takes the lock again, and lets the cancellation go on then; a request that comes meanwhile
+    /// has it stand in line for the lock anew, at the end (COND-03). The next who waits is
+    /// notified, whether this call was or not, as in asyncio (COND-04).
     ///
     /// Dropped by other means, such as a `select!`, it cannot wait for the lock: the guard has
     /// lost it, and panics when it is used before it has taken the lock
@@ -100,17 +100,19 @@ impl Condition {
         let lock = wait.as_mut().join(guard);
         let mut cancelled = catch_cancelled_any(wait.as_mut()).await.err();
         wait.as_mut().stop();
-        if !lock.permits.try_acquire(1) {
-            let mut acquire = pin!(Acquire::new(&lock.permits, 1, Why(Want::Lock, at)));
-            while let Err(another) = catch_cancelled_any(acquire.as_mut()).await {
-                cancelled = Some(another);
+        while !lock.permits.try_acquire(1) {
+            // Whoever is asked again begins again, behind the others in line.
+            let acquire = pin!(Acquire::new(&lock.permits, 1, Why(Want::Lock, at)));
+            match catch_cancelled_any(acquire).await {
+                Ok(()) => break,
+                another => cancelled = another.err(),
             }
         }
         guard.put_back();
-        match cancelled {
-            // Dropping `wait` passes on a notification.
-            Some(cancelled) => cancelled.raise().await,
-            None => wait.use_up(),
+        // Dropping `wait` notifies another.
+        wait.passes_on(cancelled.is_some());
+        if let Some(cancelled) = cancelled {
+            cancelled.raise().await;
         }
     }
 
@@ -238,9 +240,9 @@ impl Wait<'_> {
         }
     }
 
-    /// The notification has done what it was for.
-    fn use_up(self: Pin<&mut Self>) {
-        *self.project().notified = false;
+    /// Whether another is to be notified in place of this one.
+    fn passes_on(self: Pin<&mut Self>, notifies: bool) {
+        *self.project().notified = notifies;
     }
 }
 

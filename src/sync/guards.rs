@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use self::sealed::Guard as _;
 use crate::sync::lock::Lock;
 use crate::sync::permits::{Permits, Want, Why};
-use crate::sys::Arc;
+use crate::sys::PublicArc as Arc;
 
 const LOST: &str = "the lock was lost: a wait on a condition was dropped half-way (see `relock`)";
 

@@ -8,7 +8,7 @@ use std::panic::Location;
 use crate::sync::block::block_on;
 use crate::sync::guards::{LockGuard, OwnedLockGuard};
 use crate::sync::permits::{Acquire, Permits, Want, Why};
-use crate::sys::{Arc, UnsafeCell, constant};
+use crate::sys::{PublicArc as Arc, UnsafeCell, constant};
 
 /// A lock that owns what it protects; those who wait are served in the order of their arrival.
 ///
@@ -107,17 +107,17 @@ impl<T> Lock<T> {
     ///
     /// filch::sim::run(0, async {
     ///     let lock = Arc::new(Lock::new(1));
-    ///     let guard = Lock::lock_owned(&lock).await;
+    ///     let guard = lock.lock_owned().await;
     ///     filch::spawn(async move { assert_eq!(*guard, 1) }).await
     /// })
     /// .unwrap();
     /// ```
     #[track_caller]
-    pub fn lock_owned(lock: &Arc<Self>) -> impl Future<Output = OwnedLockGuard<T>> {
+    pub fn lock_owned(self: &Arc<Self>) -> impl Future<Output = OwnedLockGuard<T>> {
         let why = Why(Want::Lock, Location::caller());
         async move {
-            lock.permits.acquire(1, why).await;
-            OwnedLockGuard::new(lock.clone())
+            self.permits.acquire(1, why).await;
+            OwnedLockGuard::new(self.clone())
         }
     }
 
@@ -134,9 +134,9 @@ impl<T> Lock<T> {
     ///
     /// # Errors
     /// [`WouldWait`] if the lock is taken or somebody waits for it.
-    pub fn try_lock_owned(lock: &Arc<Self>) -> Result<OwnedLockGuard<T>, WouldWait> {
-        let taken = lock.permits.try_acquire(1);
-        if taken { Ok(OwnedLockGuard::new(lock.clone())) } else { Err(WouldWait) }
+    pub fn try_lock_owned(self: &Arc<Self>) -> Result<OwnedLockGuard<T>, WouldWait> {
+        let taken = self.permits.try_acquire(1);
+        if taken { Ok(OwnedLockGuard::new(self.clone())) } else { Err(WouldWait) }
     }
 
     /// Takes the lock, blocking this plain thread; it stands in the same line as tasks do.

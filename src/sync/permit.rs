@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::sync::permits::Permits;
 use crate::sync::semaphore::{BoundedSemaphore, Semaphore};
-use crate::sys::Arc;
+use crate::sys::PublicArc as Arc;
 
 /// Permits of a [`Semaphore`] or a [`BoundedSemaphore`], which come back when this is dropped.
 #[must_use = "a permit comes back at once if it is not kept"]

@@ -11,7 +11,7 @@ use crate::sync::lock::WouldWait;
 use crate::sync::permits::{Permits, Want, Why};
 use crate::sync::rwlock_guards::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 use crate::sync::rwlock_guards::{RwLockReadGuard, RwLockWriteGuard};
-use crate::sys::{Arc, UnsafeCell, constant};
+use crate::sys::{PublicArc as Arc, UnsafeCell, constant};
 
 /// How many may read at once; all of them together are the right to write.
 pub(super) const ALL: usize = u32::MAX as usize >> 2;
@@ -90,11 +90,11 @@ impl<T> RwLock<T> {
     /// # Cancellation
     /// Leaves the line; a lock already promised to this call is given back.
     #[track_caller]
-    pub fn read_owned(lock: &Arc<Self>) -> impl Future<Output = OwnedRwLockReadGuard<T>> {
+    pub fn read_owned(self: &Arc<Self>) -> impl Future<Output = OwnedRwLockReadGuard<T>> {
         let why = Why(Want::Read, Location::caller());
         async move {
-            lock.permits.acquire(1, why).await;
-            OwnedRwLockReadGuard::new(lock.clone())
+            self.permits.acquire(1, why).await;
+            OwnedRwLockReadGuard::new(self.clone())
         }
     }
 
@@ -103,11 +103,11 @@ impl<T> RwLock<T> {
     /// # Cancellation
     /// Leaves the line; a lock already promised to this call goes to the next in line.
     #[track_caller]
-    pub fn write_owned(lock: &Arc<Self>) -> impl Future<Output = OwnedRwLockWriteGuard<T>> {
+    pub fn write_owned(self: &Arc<Self>) -> impl Future<Output = OwnedRwLockWriteGuard<T>> {
         let why = Why(Want::Write, Location::caller());
         async move {
-            lock.permits.acquire(ALL, why).await;
-            OwnedRwLockWriteGuard::new(lock.clone())
+            self.permits.acquire(ALL, why).await;
+            OwnedRwLockWriteGuard::new(self.clone())
         }
     }
 
@@ -133,18 +133,18 @@ impl<T> RwLock<T> {
     ///
     /// # Errors
     /// [`WouldWait`] if somebody writes or waits.
-    pub fn try_read_owned(lock: &Arc<Self>) -> Result<OwnedRwLockReadGuard<T>, WouldWait> {
-        let taken = lock.permits.try_acquire(1);
-        if taken { Ok(OwnedRwLockReadGuard::new(lock.clone())) } else { Err(WouldWait) }
+    pub fn try_read_owned(self: &Arc<Self>) -> Result<OwnedRwLockReadGuard<T>, WouldWait> {
+        let taken = self.permits.try_acquire(1);
+        if taken { Ok(OwnedRwLockReadGuard::new(self.clone())) } else { Err(WouldWait) }
     }
 
     /// As [`try_write`](RwLock::try_write), with a guard that keeps the lock alive.
     ///
     /// # Errors
     /// [`WouldWait`] if somebody reads, writes or waits.
-    pub fn try_write_owned(lock: &Arc<Self>) -> Result<OwnedRwLockWriteGuard<T>, WouldWait> {
-        let taken = lock.permits.try_acquire(ALL);
-        if taken { Ok(OwnedRwLockWriteGuard::new(lock.clone())) } else { Err(WouldWait) }
+    pub fn try_write_owned(self: &Arc<Self>) -> Result<OwnedRwLockWriteGuard<T>, WouldWait> {
+        let taken = self.permits.try_acquire(ALL);
+        if taken { Ok(OwnedRwLockWriteGuard::new(self.clone())) } else { Err(WouldWait) }
     }
 
     /// Takes the lock for reading, blocking this plain thread.

@@ -11,7 +11,7 @@ use std::ptr::{self, NonNull};
 
 use crate::sync::permits::Permits;
 use crate::sync::rwlock::{ALL, RwLock};
-use crate::sys::Arc;
+use crate::sys::PublicArc as Arc;
 
 /// Holds an [`RwLock`] for reading.
 #[must_use = "a lock is released at once if its guard is not kept"]

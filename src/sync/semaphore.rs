@@ -7,7 +7,7 @@ use crate::sync::block::block_on;
 use crate::sync::lock::WouldWait;
 use crate::sync::permit::{Keeper, OwnedPermit, Permit};
 use crate::sync::permits::{MOST, Permits, TooMany, Want, Why};
-use crate::sys::{Arc, constant};
+use crate::sys::{PublicArc as Arc, constant};
 
 /// Lets so many at a time go on; those who wait are served in the order of their arrival.
 ///
@@ -160,9 +160,26 @@ macro_rules! take_permits {
             ///
             /// # Cancellation
             /// Leaves the line; a permit already given to this call goes to the next in line.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use std::sync::Arc;
+            #[doc = concat!("use filch::sync::", stringify!($semaphore), ";")]
+            ///
+            /// filch::sim::run(0, async {
+            #[doc = concat!("    let semaphore = Arc::new(", stringify!($semaphore), "::new(2));")]
+            ///     let permit = semaphore.acquire_owned().await;
+            ///     assert_eq!(semaphore.available(), 1);
+            ///     filch::spawn(async move { drop(permit) }).await?;
+            ///     assert_eq!(semaphore.available(), 2);
+            ///     Ok(())
+            /// })
+            /// .unwrap();
+            /// ```
             #[track_caller]
-            pub fn acquire_owned(semaphore: &Arc<Self>) -> impl Future<Output = OwnedPermit> {
-                Self::acquire_many_owned(semaphore, 1)
+            pub fn acquire_owned(self: &Arc<Self>) -> impl Future<Output = OwnedPermit> {
+                self.acquire_many_owned(1)
             }
 
             /// As `acquire_many`, with permits that keep the semaphore alive.
@@ -171,13 +188,13 @@ macro_rules! take_permits {
             /// Leaves the line; permits already given to this call go to the next in line.
             #[track_caller]
             pub fn acquire_many_owned(
-                semaphore: &Arc<Self>,
+                self: &Arc<Self>,
                 count: usize,
             ) -> impl Future<Output = OwnedPermit> {
                 let why = Why(Want::Permits, Location::caller());
                 async move {
-                    semaphore.permits.acquire(count, why).await;
-                    OwnedPermit::new($keeper(semaphore.clone()), count)
+                    self.permits.acquire(count, why).await;
+                    OwnedPermit::new($keeper(self.clone()), count)
                 }
             }
 
@@ -204,8 +221,8 @@ macro_rules! take_permits {
             ///
             /// # Errors
             /// [`WouldWait`] if none is free, or somebody waits.
-            pub fn try_acquire_owned(semaphore: &Arc<Self>) -> Result<OwnedPermit, WouldWait> {
-                Self::try_acquire_many_owned(semaphore, 1)
+            pub fn try_acquire_owned(self: &Arc<Self>) -> Result<OwnedPermit, WouldWait> {
+                self.try_acquire_many_owned(1)
             }
 
             /// As `try_acquire_many`, with permits that keep the semaphore alive.
@@ -213,11 +230,11 @@ macro_rules! take_permits {
             /// # Errors
             /// [`WouldWait`] if fewer are free, or somebody waits.
             pub fn try_acquire_many_owned(
-                semaphore: &Arc<Self>,
+                self: &Arc<Self>,
                 count: usize,
             ) -> Result<OwnedPermit, WouldWait> {
-                let taken = semaphore.permits.try_acquire(count);
-                let owned = || OwnedPermit::new($keeper(semaphore.clone()), count);
+                let taken = self.permits.try_acquire(count);
+                let owned = || OwnedPermit::new($keeper(self.clone()), count);
                 taken.then(owned).ok_or(WouldWait)
             }
 

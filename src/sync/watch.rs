@@ -10,6 +10,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_core::Stream;
 use pin_project_lite::pin_project;
 
 use crate::sync::block::block_on;
@@ -261,6 +262,38 @@ impl<T> Receiver<T> {
         }
     }
 
+    /// Makes a stream of the values that it has not seen, which ends when all senders are gone.
+    ///
+    /// Each is the latest when it is given, and counts as seen then: those that another one has
+    /// replaced by that time are skipped. To begin with the present one, [`see`](Receiver::see) it.
+    ///
+    /// # Cancellation
+    /// Has no effect: a value counts as seen only when it is given.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use filch::sync::watch;
+    /// use futures::StreamExt;
+    ///
+    /// filch::sim::run(0, async {
+    ///     let (sender, mut receiver) = watch::channel(0);
+    ///     sender.send(1);
+    ///     sender.send(2);
+    ///     let mut values = std::pin::pin!(receiver.stream());
+    ///     assert_eq!(values.next().await.as_deref(), Some(&2));
+    ///     drop(sender);
+    ///     assert_eq!(values.next().await, None);
+    ///     Ok(())
+    /// })
+    /// .unwrap();
+    /// ```
+    #[track_caller]
+    pub fn stream(&mut self) -> Values<'_, T> {
+        let at = Location::caller();
+        Values { changed: Changed { receiver: self, at, waiter: Waiter::new(()) } }
+    }
+
     /// As [`changed`](Receiver::changed), blocking this plain thread.
     ///
     /// # Errors
@@ -350,10 +383,13 @@ pin_project! {
     }
 }
 
-impl<T> Future for Changed<'_, T> {
-    type Output = Result<(), Closed>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+impl<T> Changed<'_, T> {
+    /// When there is a value that has not been seen, it is, and `look` looks at it.
+    fn poll_value<R>(
+        self: Pin<&mut Self>,
+        context: &Context<'_>,
+        look: impl FnOnce(&Arc<T>) -> R,
+    ) -> Poll<Result<R, Closed>> {
         let mut this = self.project();
         let mut waker = context.waker().clone();
         let Receiver { shared, seen } = &mut **this.receiver;
@@ -362,7 +398,7 @@ impl<T> Future for Changed<'_, T> {
             this.waiter.as_mut().reset();
             if shared.version != *seen {
                 *seen = shared.version;
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(look(&shared.value)));
             }
             if shared.senders == 0 {
                 return Poll::Ready(Err(Closed));
@@ -372,6 +408,37 @@ impl<T> Future for Changed<'_, T> {
         drop(shared);
         reasons::note("a change in a watch channel", this.at);
         Poll::Pending
+    }
+}
+
+impl<T> Future for Changed<'_, T> {
+    type Output = Result<(), Closed>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_value(context, |_| ())
+    }
+}
+
+pin_project! {
+    /// The stream of a channel's values, from [`Receiver::stream`].
+    #[must_use = "streams do nothing unless they are polled"]
+    pub struct Values<'a, T> {
+        #[pin]
+        changed: Changed<'a, T>,
+    }
+}
+
+impl<T> Stream for Values<'_, T> {
+    type Item = Arc<T>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Arc<T>>> {
+        self.project().changed.poll_value(context, Arc::clone).map(Result::ok)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Values<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Values").field("receiver", self.changed.receiver).finish()
     }
 }
 

@@ -30,3 +30,5 @@ pub(crate) use machine::deque;
 pub(crate) use brief::{Brief, BriefGuard};
 pub(crate) use machine::*;
 pub(crate) use patience::Patience;
+/// What users share of ours, and hand in: methods take no other one as `self`. Not modelled.
+pub(crate) use std::sync::Arc as PublicArc;
