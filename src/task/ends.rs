@@ -98,7 +98,7 @@ fn report(header: &Header, ending: Ending, error: Option<&Error>) {
 }
 
 /// Tells whoever waits, and lets go of the runtime's reference.
-#[inline]
+#[inline(always)]
 pub(super) fn finish(raw: NonNull<Header>, completed: Completed) {
     if completed.free {
         return free(raw);
