@@ -9,7 +9,8 @@
 //! Wake on surplus: a worker that has [`SURPLUS`] tasks queued wakes a sleeper, for fewer it does
 //! not. No task is lost by that, its worker runs it before it parks; none is late by more than two
 //! looks of the guard. A worker whose polls are long calls for help with each task, and keeps none
-//! in its slot. What others queue stands in the injector, and for that a sleeper is woken.
+//! in its slot. Where thieves find that they are only in the way, a surplus stays where it is
+//! (`worth`). What others queue stands in the injector, and for that a sleeper is woken.
 
 pub(crate) mod idle;
 pub(crate) mod queue;
