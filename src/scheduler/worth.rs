@@ -4,9 +4,8 @@
 //! that is stolen takes its cache lines along. Others, just as short, gain a whole core, for they
 //! go on for long once they are stolen. What a task is cannot be seen, but what came of it can.
 //!
-//! A thief that has used up its bounty, or looked on for [`TRIAL`], counts how many tasks all have
-//! run since its steal. If one worker alone would have run more, it has lost. After two losses it
-//! takes a *leave*: nobody is woken for a surplus, and nobody steals, for a millisecond, then for
+//! A thief that has nothing left, [`TRIAL`] after its steal or later, counts how many tasks all have
+//! run since then. If one worker alone would have run more, it has lost. After two losses it takes a *leave*: nobody is woken for a surplus, and nobody steals, for a millisecond, then for
 //! two, up to 32; then it is tried again. How fast one worker is alone is measured while all others
 //! sleep; for that a thief takes a short leave now and then, less and less often while it wins.
 //!
@@ -23,18 +22,8 @@ use crate::sys::quiet::{AtomicU32, AtomicU64};
 /// Tasks that take longer are always worth it.
 const SHORT: Duration = Duration::from_micros(2);
 
-/// So long a thief looks at what comes of its steals.
+/// So long a thief looks at what comes of its steals, at least; a quarter, before it parks.
 pub(crate) const TRIAL: Duration = Duration::from_micros(100);
-
-/// What a thief finds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Trial {
-    /// The moment of its steal.
-    pub(crate) since: Instant,
-    /// What it and all had run by then.
-    pub(crate) mine: u32,
-    pub(crate) all: u32,
-}
 
 /// So many losses in a row, and it leaves.
 const LOSSES: u32 = 2;
@@ -47,6 +36,17 @@ const TRUST: Duration = Duration::from_millis(8);
 /// The most that a span is doubled.
 const MOST_DOUBLED: u32 = 5;
 
+/// What a thief finds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Trial {
+    /// The moment of its steal.
+    pub(crate) since: Instant,
+    /// What it and all had run by then.
+    pub(crate) mine: u32,
+    pub(crate) all: u32,
+}
+
+/// What came of all trials.
 #[derive(Debug)]
 pub(crate) struct Worth {
     /// How long a task takes a worker that is alone, in sixteenths of a nanosecond; 0: not known.
