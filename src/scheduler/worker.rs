@@ -229,7 +229,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// The bounty is used up, or has been looked at for long enough: was it worth it?
+    /// There is nothing left. If the steal was so long ago: was it worth it?
     fn weigh(&mut self, least: Duration) {
         let Some(trial) = self.trial else { return };
         let now = Instant::now();

@@ -5,9 +5,10 @@
 //! go on for long once they are stolen. What a task is cannot be seen, but what came of it can.
 //!
 //! A thief that has nothing left, [`TRIAL`] after its steal or later, counts how many tasks all have
-//! run since then. If one worker alone would have run more, it has lost. After two losses it takes a *leave*: nobody is woken for a surplus, and nobody steals, for a millisecond, then for
-//! two, up to 32; then it is tried again. How fast one worker is alone is measured while all others
-//! sleep; for that a thief takes a short leave now and then, less and less often while it wins.
+//! run since then. If one worker alone would have run more, it has lost. After two losses it takes
+//! a *leave*: nobody is woken for a surplus, and nobody steals, for a millisecond, then for two, up
+//! to 32; then it is tried again. How fast one worker is alone is measured while all others sleep;
+//! for that a thief takes a short leave now and then, less and less often while it wins.
 //!
 //! Only who shares is decided here, and nothing depends on that: whoever has a surplus runs it
 //! before it parks, the guard looks after who stands still (`watch`), and a task from outside wakes
