@@ -4,8 +4,8 @@
 //! that is stolen takes its cache lines along. Others, just as short, gain a whole core, for they
 //! go on for long once they are stolen. What a task is cannot be seen, but what came of it can.
 //!
-//! A thief that has nothing left, [`TRIAL`] after its steal or later, counts how many tasks all have
-//! run since then. If one worker alone would have run more, it has lost. After two losses it takes
+//! A thief that has nothing left, [`TRIAL`] after its steal or later, counts how many tasks all
+//! have run since. If one worker alone would have run more, it has lost. After two losses it takes
 //! a *leave*: nobody is woken for a surplus, and nobody steals, for a millisecond, then for two, up
 //! to 32; then it is tried again. How fast one worker is alone is measured while all others sleep;
 //! for that a thief takes a short leave now and then, less and less often while it wins.
