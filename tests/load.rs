@@ -24,10 +24,11 @@ const REQUESTS: usize = 20;
 
 // ---- the load --------------------------------------------------------------------------------
 
-/// A client of the other process. No one sends before all are connected.
-async fn client(address: SocketAddr, number: usize, start: Arc<Barrier>) -> Result<usize> {
+/// A client of the other process. No one sends before all are connected, and no one leaves before
+/// all are answered: a connection may wait for its accept while the first ones are through.
+async fn client(address: SocketAddr, number: usize, all: Arc<Barrier>) -> Result<usize> {
     let stream = TcpStream::connect(address).await?;
-    start.wait().await?;
+    all.wait().await?;
     for round in 0..REQUESTS {
         let request = ((number as u64) << 32 | round as u64).to_ne_bytes();
         stream.write_all(&request).await?;
@@ -35,14 +36,15 @@ async fn client(address: SocketAddr, number: usize, start: Arc<Barrier>) -> Resu
         stream.read_exact(&mut answer).await?;
         assert_eq!(answer, request);
     }
+    all.wait().await?;
     Ok(REQUESTS)
 }
 
 fn load(address: SocketAddr) {
     let answered = filch::run(async move {
-        let start = Arc::new(Barrier::new(CONNECTIONS));
+        let all = Arc::new(Barrier::new(CONNECTIONS));
         let clients: Vec<_> =
-            (0..CONNECTIONS).map(|number| spawn(client(address, number, start.clone()))).collect();
+            (0..CONNECTIONS).map(|number| spawn(client(address, number, all.clone()))).collect();
         let mut answered = 0;
         for client in clients {
             answered += client.await?;
