@@ -4,7 +4,8 @@ use std::process::exit;
 
 const USAGE: &str = "usage: [ROW..] [--rounds N] [--quick] [--patient] [--engine NAME] [--save]
   ROW        only rows, or groups of rows, whose name contains one of these
-  --rounds   how often each runtime runs a row (7)
+  --rounds   how often each runtime runs a row (7); the table, up to three times as
+             often while it is uncertain
   --quick    small sizes and one round, to see that it works
   --patient  before a round, wait until two cores are free, a minute at most
   --engine   run one column alone, under a profiler for instance: filch, tokio, smol, honest, plain

@@ -23,7 +23,7 @@ pub(crate) fn ratios(lines: &[Line], rounds: usize) -> String {
     groups.dedup();
     let bottom = TOP + STEP * (lines.len() + groups.len()) as f64;
     let mut svg = Svg::new(LEFT + WIDTH + 20.0, bottom + 24.0);
-    let title = format!("how many times what filch takes, medians of {rounds} rounds");
+    let title = format!("how many times what filch takes, medians of {rounds} rounds or more");
     svg.text((LEFT, 16.0), Anchor::Start, title);
     for (number, (name, color)) in [("tokio", TOKIO), ("smol", SMOL)].into_iter().enumerate() {
         let x = LEFT + 420.0 + 70.0 * number as f64;

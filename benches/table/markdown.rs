@@ -21,7 +21,10 @@ pub(crate) fn fill(page: &Path, lines: &[Line], rounds: usize) {
 }
 
 fn table(lines: &[Line], rounds: usize) -> String {
-    let mut text = format!("Medians of {rounds} interleaved rounds.\n\n| row | unit |");
+    let mut text = format!(
+        "Medians of {rounds} interleaved rounds, or of up to three times as many where these leave \
+         much open.\n\n| row | unit |"
+    );
     for name in COLUMNS {
         write!(text, " {name} |").unwrap();
     }

@@ -1,7 +1,8 @@
 //! A row: one workload in every column, round by round, and what came out.
 //!
 //! Rounds are interleaved: in each, every column runs once, and each round another goes first. One
-//! round before the first warms up and is not counted.
+//! round before the first warms up and is not counted. A row whose ratios are uncertain after that
+//! gets more rounds, whatever they say.
 
 use std::future::Future;
 use std::thread;
@@ -10,6 +11,11 @@ use std::time::{Duration, Instant};
 use crate::common::{Engine, Options, Ratio, Sample, Scale, WORKERS, cores, median};
 
 pub(crate) const COLUMNS: [&str; 5] = ["filch", "tokio", "smol", "honest", "plain"];
+
+/// A ratio is uncertain if the interval around it is wider than this, as a share of it; the row
+/// then gets up to so many times the rounds.
+const UNCERTAIN: f64 = 0.15;
+const PATIENCE: usize = 3;
 
 /// Runs a workload once.
 pub(crate) type Run = Box<dyn FnMut() -> Sample>;
@@ -121,9 +127,13 @@ impl Table {
         let mut samples: [Vec<Sample>; 5] = Default::default();
         let mut free = Vec::new();
         let warm = usize::from(!self.options.quick && !kind.is_weighed());
-        let rounds =
-            if kind.is_weighed() { self.options.rounds.min(3) } else { self.options.rounds };
-        for round in 0..rounds + warm {
+        let least =
+            warm + if kind.is_weighed() { self.options.rounds.min(3) } else { self.options.rounds };
+        let most = if warm > 0 { warm + PATIENCE * self.options.rounds } else { least };
+        for round in 0..most {
+            if round >= least && !is_uncertain(&samples) {
+                break;
+            }
             free.push(self.free_cores());
             for turn in 0..runs.len() {
                 let which = (turn + round) % runs.len();
@@ -156,6 +166,19 @@ impl Table {
         }
         free
     }
+}
+
+/// Do tokio's and smol's times, by filch's, leave too much open?
+fn is_uncertain(samples: &[Vec<Sample>; 5]) -> bool {
+    let costs: [fn(&Sample) -> f64; 2] = [|sample| sample.wall, |sample| sample.tail];
+    costs.into_iter().any(|cost| {
+        let [ours, tokio, smol] =
+            [0, 1, 2].map(|column| samples[column].iter().map(cost).collect::<Vec<f64>>());
+        [tokio, smol].iter().filter_map(|theirs| Ratio::of(theirs, &ours)).any(|ratio| {
+            let width = ratio.likely.end - ratio.likely.start;
+            width > UNCERTAIN * ratio.median
+        })
+    })
 }
 
 impl Line {
