@@ -262,6 +262,8 @@ fn whoever_finds_the_end_gets_the_value() {
 
 /// Two let go of a task that has ended, one of them having looked into it: the last one frees what
 /// the other has left there. Breaks if neither `release` acquires nor the look for an unseen error.
+/// (Both begin with a step on `turn`, which orders nothing: loom tries who goes first there, but not
+/// at two loads.)
 #[test]
 fn the_last_to_go_comes_after_all_others() {
     explore(|| {
@@ -270,10 +272,15 @@ fn the_last_to_go_comes_after_all_others() {
         let watcher = task.task_ref();
         queue.run();
         drop(task);
+        let turn = Arc::new(AtomicUsize::new(0));
         let looking = thread::spawn({
-            let watcher = watcher.clone();
-            move || watcher.set_name("it")
+            let (turn, watcher) = (turn.clone(), watcher.clone());
+            move || {
+                turn.fetch_add(1, Ordering::Relaxed);
+                watcher.set_name("it");
+            }
         });
+        turn.fetch_add(1, Ordering::Relaxed);
         drop(watcher);
         looking.join().unwrap();
         all_gone(&home);

@@ -27,9 +27,15 @@ impl State {
         self.load() & HANDLE != 0
     }
 
-    /// Releases a reference. True: it was the last, free the cell.
+    /// Releases a reference. True: it was the last, free the cell. Who holds the last one to a task
+    /// that has ended is alone with it, and need not change the word.
     #[must_use]
+    #[inline]
     pub(crate) fn release(&self) -> bool {
+        let now = self.0.load(Ordering::Acquire);
+        if now >> 32 == 1 && now & DONE != 0 {
+            return true;
+        }
         self.0.fetch_sub(REF, Ordering::AcqRel) >> 32 == 1
     }
 
