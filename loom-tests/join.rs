@@ -262,8 +262,8 @@ fn whoever_finds_the_end_gets_the_value() {
 
 /// Two let go of a task that has ended, one of them having looked into it: the last one frees what
 /// the other has left there. Breaks if neither `release` acquires nor the look for an unseen error.
-/// (Both begin with a step on `turn`, which orders nothing: loom tries who goes first there, but not
-/// at two loads.)
+/// (Both begin with a step on `turn`, which orders nothing: loom tries who goes first there, but
+/// not at two loads.)
 #[test]
 fn the_last_to_go_comes_after_all_others() {
     explore(|| {

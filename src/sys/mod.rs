@@ -15,6 +15,7 @@ compile_error!("filch needs atomics of 64 bits: a task's state is one word of th
 
 #[cfg(any(test, not(loom)))]
 pub(crate) mod brief;
+pub(crate) mod interned;
 #[cfg_attr(not(loom), path = "real.rs")]
 #[cfg_attr(all(loom, test), path = "model.rs")]
 #[cfg_attr(all(loom, not(test)), path = "checked.rs")]

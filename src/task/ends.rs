@@ -19,7 +19,7 @@ use crate::task::raw::{Header, TaskRef, clear_contained, free};
 pub(super) fn complete_with_value(raw: NonNull<Header>) {
     // SAFETY: as in `complete`.
     let header = unsafe { raw.as_ref() };
-    let drops = header.vtable.drops_value;
+    let drops = header.template.vtable.drops_value;
     let short = !probe::hears_of_ends() && !header.state.is_marked();
     if short
         && (!drops || header.state.has_handle())
@@ -58,7 +58,7 @@ fn end(raw: NonNull<Header>, mut ending: Ending, mut error: Option<Error>) -> (C
     // SAFETY: the runtime's reference is there until `completed` says that it is released.
     let header = unsafe { raw.as_ref() };
     // A value that nobody will take, or that nobody need drop, does not hold the task.
-    let mut kept = ending == Ending::Value && header.vtable.drops_value;
+    let mut kept = ending == Ending::Value && header.template.vtable.drops_value;
     if kept && !header.state.has_handle() {
         clear_contained(raw, "the value of a task");
         kept = false;

@@ -10,15 +10,15 @@ use crate::task::memory::Home;
 #[inline]
 pub(in crate::task) fn free(header: NonNull<Header>) {
     // SAFETY: the count of references is zero, so this call is alone with the cell.
-    let (home, vtable, bare) = unsafe {
+    let (home, template, bare) = unsafe {
         let header = header.as_ref();
-        (header.home, header.vtable, header.is_bare())
+        (header.home, header.template, header.is_bare())
     };
     if !bare {
         drop_parts(header);
     }
     // SAFETY: the cell came from this home with this layout, and nothing in it is alive.
-    unsafe { Home::free(home, header.cast(), vtable.shape) };
+    unsafe { Home::free(home, header.cast(), template.vtable.shape) };
 }
 
 impl Header {

@@ -9,8 +9,9 @@
 //! of the `children` (`members`), and is delivered by `unwind`, or to a group's scope by `grouped`.
 //! Handles (`handle`) wait for its end, as whoever stands in its list (`hooks`, `earliest`), and
 //! the first look at the error belongs to them. Its memory comes from its home (`memory`), where
-//! also all live tasks are found (`live`). Its context variables travel with it (`vars`). What goes
-//! wrong and nobody waits for is reported (`report`).
+//! also all live tasks are found (`live`); what it has in common with others that are spawned there
+//! stands elsewhere (`templates`). Its context variables travel with it (`vars`). What goes wrong
+//! and nobody waits for is reported (`report`).
 
 pub(crate) mod answers;
 pub(crate) mod cancel;
@@ -37,6 +38,7 @@ pub(crate) mod report;
 pub(crate) mod scopes;
 pub(crate) mod several;
 pub(crate) mod state;
+mod templates;
 pub(crate) mod unpolled;
 pub(crate) mod unwind;
 pub(crate) mod vars;

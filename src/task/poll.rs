@@ -262,7 +262,7 @@ type Polled = std::result::Result<Poll<Result<()>>, Box<dyn Any + Send>>;
 #[inline]
 fn contained(raw: NonNull<Header>, context: &mut Context<'_>) -> Polled {
     // SAFETY: as in `poll_once`; so is the task's future this thread's.
-    catch_unwind(AssertUnwindSafe(|| unsafe { (raw.as_ref().vtable.poll)(raw, context) }))
+    catch_unwind(AssertUnwindSafe(|| unsafe { (raw.as_ref().template.vtable.poll)(raw, context) }))
 }
 
 /// Polls in debug mode, which tells if it takes long.

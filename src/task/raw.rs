@@ -34,6 +34,7 @@ use crate::task::notes::{Note, Packed};
 use crate::task::poll::{Runnable, kill_running, schedule};
 use crate::task::scopes::{Fired, Scopes, Tree};
 use crate::task::state::State;
+use crate::task::templates::Template;
 use crate::task::vars;
 
 #[path = "freed.rs"]
@@ -45,10 +46,9 @@ pub(super) use freed::free;
 #[repr(C)]
 pub(crate) struct Header {
     pub(crate) state: State,
-    pub(super) vtable: &'static Vtable,
+    pub(super) template: &'static Template,
     home: NonNull<Home>,
     id: u64,
-    location: &'static Location<'static>,
     /// The first who wants to know of the end; all others are hooks.
     waiter: UnsafeCell<Earliest>,
     cold: UnsafeCell<Option<Box<Cold>>>,
@@ -81,6 +81,7 @@ pub(crate) struct News {
 }
 
 /// What has to know the type of the future.
+#[derive(Clone, Copy)]
 pub(super) struct Vtable {
     pub(super) poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Poll<Result<()>>,
     /// Drops whatever the stage holds.
@@ -105,9 +106,9 @@ enum Stage<F, T> {
     Empty,
 }
 
-/// With a future of 24 bytes, a task takes two lines of memory.
+/// Ten words: there may be a million tasks.
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Header>() <= 96);
+const _: () = assert!(size_of::<Header>() <= 80);
 
 /// A counted reference to a task, whatever its type: the handle that anybody may keep.
 #[doc(alias = "Task")]
@@ -171,14 +172,14 @@ where
     let place = home.allocate(layout).cast::<Cell<F>>();
     let id = home.next_id();
     let vars = vars::capture();
+    let template = Template::of(Table::<F>::VTABLE, location);
     let cell = place.as_ptr();
     // SAFETY: `place` is a fresh cell of the right layout, owned by this call alone but for its
     // state word, which is left alone here.
     unsafe {
-        (&raw mut (*cell).header.vtable).write(Table::<F>::VTABLE);
+        (&raw mut (*cell).header.template).write(template);
         (&raw mut (*cell).header.home).write(home.pointer());
         (&raw mut (*cell).header.id).write(id);
-        (&raw mut (*cell).header.location).write(location);
         (&raw mut (*cell).header.waiter).write(UnsafeCell::new(Earliest::NONE));
         (&raw mut (*cell).header.cold).write(UnsafeCell::new(None));
         (&raw mut (*cell).header.note).write(UnsafeCell::new(Packed::NONE));
@@ -197,10 +198,10 @@ where
     (Runnable::new(header), TaskRef(header))
 }
 
-struct Table<F>(F);
+pub(super) struct Table<F>(F);
 
 impl<F: Future<Output: Outcome>> Table<F> {
-    const VTABLE: &'static Vtable = &Vtable {
+    pub(super) const VTABLE: &'static Vtable = &Vtable {
         poll: poll::<F>,
         clear: clear::<F>,
         take: take::<F>,
@@ -269,18 +270,18 @@ impl Header {
 
     /// What it is called if it has no name.
     pub(super) fn kind(&self) -> &'static str {
-        self.vtable.kind
+        self.template.vtable.kind
     }
 
     pub(crate) fn location(&self) -> &'static Location<'static> {
-        self.location
+        self.template.location
     }
 
     /// Whether that address lies in the task's own memory.
     #[inline]
     pub(crate) fn encloses(&self, address: usize) -> bool {
         let offset = address.wrapping_sub(std::ptr::from_ref(self).addr());
-        offset < self.vtable.shape.layout.size()
+        offset < self.template.vtable.shape.layout.size()
     }
 
     /// Where it came from; alive as long as any of its cells.
@@ -446,7 +447,7 @@ impl TaskRef {
     /// The task is DONE, `T` is the type of its value, and the caller is its one handle.
     pub(crate) unsafe fn take_value<T>(&self, into: &mut Option<T>) {
         // SAFETY: the caller's promise.
-        unsafe { (self.header().vtable.take)(self.0, NonNull::from(into).cast()) };
+        unsafe { (self.header().template.vtable.take)(self.0, NonNull::from(into).cast()) };
     }
 
     /// The handle of the task goes, and with it this reference.
@@ -456,7 +457,7 @@ impl TaskRef {
             Some(true) => free(this.0),
             Some(false) => {}
             None => {
-                if header.vtable.drops_value {
+                if header.template.vtable.drops_value {
                     clear_contained(this.0, "the value of a task");
                 }
                 drop(ManuallyDrop::into_inner(this));
@@ -468,5 +469,5 @@ impl TaskRef {
 /// Drops what the stage holds; a panic there is reported, and goes no further.
 pub(super) fn clear_contained(header: NonNull<Header>, what: &'static str) {
     // SAFETY: the callers are the polling thread, or own the value of a finished task.
-    probe::contain(what, || unsafe { (header.as_ref().vtable.clear)(header) });
+    probe::contain(what, || unsafe { (header.as_ref().template.vtable.clear)(header) });
 }
