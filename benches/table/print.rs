@@ -7,9 +7,8 @@ use crate::rows::{COLUMNS, Kind, Line};
 
 pub(crate) fn head(rounds: usize) {
     println!("two spinning threads do {:.2} times the work of one", cores());
-    println!(
-        "medians of {rounds} rounds, or up to three times as many, per operation [CPU time of all threads]"
-    );
+    println!("medians of {rounds} rounds, up to three times as many where these leave much open,");
+    println!("per operation [CPU time of all threads]");
     println!("tokio, smol: their time by filch's, and where nine of ten medians lie");
     println!("CPU: tokio's CPU time by filch's; honest, plain: filch's time by the floor's");
 }
