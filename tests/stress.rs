@@ -18,6 +18,7 @@ mod wire;
 #[path = "stress/world.rs"]
 mod world;
 
+use std::io::Write;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier, Mutex, Weak};
 use std::thread;
@@ -64,9 +65,12 @@ fn watch(seed: u64) {
             last = now;
         }
         let (what, worlds) = &*lock(&STAGE);
-        eprintln!("seed {seed} hangs: {what}");
+        // The test runner keeps what is printed until a test has ended, which this one will not.
+        let mut told = std::io::stderr();
+        _ = writeln!(told, "seed {seed} hangs: {what}");
         for (number, world) in worlds.iter().filter_map(Weak::upgrade).enumerate() {
-            eprintln!("runtime {number}: {:#?}\n{:#?}", world.stuck(), world.tally);
+            let (stuck, tally) = (world.stuck(), &world.tally);
+            _ = writeln!(told, "runtime {number}: {stuck:#?}\n{tally:#?}");
         }
         std::process::exit(101);
     });
