@@ -13,10 +13,10 @@
 //! Pages of the program's own file do not count: the system drops and fetches them as it likes.
 //!
 //! The first fifth is for warming up. Of the rest, the last quarter is compared with the first: 5 %
-//! slower, or 5 % more memory, is a failure. What is shorter than five minutes says little: then
-//! 30 % are allowed of speed, and of memory a few of the chunks that filch's pools grow by, when
-//! chance has more tasks alive at once than before (a task that each round left would be three
-//! times as much).
+//! slower, or 5 % more memory, is a failure. What is shorter than five minutes says little, and
+//! what else the machine does may take a third of the speed all the while: then 60 % are allowed of
+//! speed, and of memory a few of the chunks that filch's pools grow by, when chance has more tasks
+//! alive at once than before (a task that each round left would be three times as much).
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
@@ -43,7 +43,7 @@ const TOLERANCE: f64 = 5.0;
 /// A shorter run is a hasty one, in seconds.
 const PATIENT: u64 = 300;
 /// What a hasty one allows: of speed in percent, of memory in KiB.
-const HASTY: (f64, f64) = (30.0, 200.0);
+const HASTY: (f64, f64) = (60.0, 200.0);
 /// Nobody is so late, not even on a machine that stands still for a while.
 const LIMIT: Duration = Duration::from_secs(600);
 

@@ -8,30 +8,31 @@ use filch::time::Instant;
 use filch::{Result, sleep, timeout, timeout_scope};
 
 const MOMENT: Duration = Duration::from_millis(10);
+const HOUR: Duration = Duration::from_secs(3600);
 
-async fn slow() -> Result<&'static str> {
-    sleep(10 * MOMENT).await;
+async fn after(time: Duration) -> Result<&'static str> {
+    sleep(time).await;
     Ok("in time")
 }
 
 fn main() -> Result<()> {
     filch::run(async {
-        println!("a patient one: {}", timeout(100 * MOMENT, slow()).await?);
+        println!("a patient one: {}", timeout(HOUR, after(MOMENT)).await?);
 
-        let error = timeout(MOMENT, slow()).await.unwrap_err();
+        let error = timeout(MOMENT, after(HOUR)).await.unwrap_err();
         println!("an impatient one: {error}");
         assert!(error.is_timeout());
 
         // The outer one runs out first: the inner one lets it pass.
-        let nested = timeout(MOMENT, timeout(100 * MOMENT, slow())).await;
+        let nested = timeout(MOMENT, timeout(HOUR, after(2 * HOUR))).await;
         assert!(nested.unwrap_err().is_timeout());
 
-        // There is more to do than we thought: the deadline moves.
-        let moved = timeout_scope(MOMENT, async |deadline| {
-            deadline.reschedule(Instant::now() + 100 * MOMENT)?;
-            slow().await
+        // There is less time than we thought: the deadline moves.
+        let moved = timeout_scope(HOUR, async |deadline| {
+            deadline.reschedule(Instant::now() + MOMENT)?;
+            after(2 * HOUR).await
         });
-        println!("a moved one: {}", moved.await?);
+        println!("a moved one: {}", moved.await.unwrap_err());
         Ok(())
     })
 }

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use crate::driver::clock::Instant;
+use crate::driver::allowance::Allowance;
 use crate::probe;
 use crate::sys::{Arc, Condvar, Mutex, thread, thread_local};
 use crate::task::Job;
@@ -154,7 +154,7 @@ impl Pool {
     /// Closes the pool, drops what has not begun to run, and waits a while for what has. Gives the
     /// number of threads that are left behind. A closure that calls this does not wait for itself.
     pub(crate) fn shut_down(&self, limit: Duration) -> usize {
-        let end = Instant::now() + limit;
+        let mut allowance = Allowance::new(limit);
         let own = usize::from(HERE.with(Cell::get) == self.0.address());
         let mut state = self.0.state.lock();
         state.closed = true;
@@ -165,12 +165,8 @@ impl Pool {
         }
         self.0.work.notify_all();
         let mut state = self.0.state.lock();
-        while state.threads > own {
-            let left = end.duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            (state, _) = self.0.ended.wait_for(state, left);
+        while state.threads > own && !allowance.is_spent() {
+            state = allowance.wait(&self.0.ended, state);
         }
         state.threads - own
     }

@@ -15,7 +15,8 @@ use std::time::{Duration, SystemTime};
 
 use filch::net::{TcpListener, TcpStream};
 use filch::time::Instant;
-use filch::{Handle, Result, Runtime, interval, sleep, spawn, timeout, timeout_scope, to_thread};
+use filch::{Handle, Result, Runtime, catch_cancelled};
+use filch::{interval, sleep, spawn, timeout, timeout_scope, to_thread};
 use libc::{c_int, clockid_t, time_t, timespec, timeval};
 
 /// A year, and a bit.
@@ -189,4 +190,32 @@ fn a_deadline_that_was_put_off_is_the_one_that_counts() {
     assert_eq!(deadline.when(), Some(put_off));
     an_hour_passes();
     assert!(timed.wait().unwrap_err().is_timeout());
+}
+
+#[test]
+fn a_machine_that_stands_still_takes_no_time_from_those_who_clean_up() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let _alone = alone();
+    let runtime = Runtime::builder().workers(1).grace(HOUR).build().unwrap();
+    let cleaned = Arc::new(AtomicU64::new(0));
+    let (tell, told) = std::sync::mpsc::channel();
+    for first in [true, false] {
+        let (cleaned, tell) = (cleaned.clone(), tell.clone());
+        let task = runtime.handle().spawn(async move {
+            tell.send(())?;
+            _ = catch_cancelled(std::future::pending::<()>()).await;
+            if first {
+                AHEAD.fetch_add(2 * HOUR.as_secs() as i64, Ordering::AcqRel);
+            } else {
+                // Who waits for both hears of the end of the first, and looks at the clock.
+                sleep(Duration::from_millis(20)).await;
+            }
+            cleaned.fetch_add(1, Ordering::AcqRel);
+            Ok(())
+        });
+        task.detach();
+    }
+    (0..2).for_each(|_| told.recv().unwrap());
+    drop(runtime);
+    assert_eq!(cleaned.load(Ordering::Acquire), 2);
 }

@@ -30,7 +30,7 @@ impl Child {
             -1 => panic!("no child: {}", std::io::Error::last_os_error()),
             0 => {
                 // SAFETY: plain numbers. Who hangs is ended by a signal.
-                unsafe { libc::alarm(120) };
+                unsafe { libc::alarm(3600) };
                 let is_well = catch_unwind(AssertUnwindSafe(act)).unwrap_or(false);
                 // SAFETY: ends the process at once.
                 unsafe { libc::_exit(if is_well { 0 } else { 1 }) }

@@ -12,11 +12,14 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
-use common::{Boom, Log, me, ms, seconds};
+use common::{Boom, Log, me, ms};
 use filch::{Handle, Interrupted, Promise, Runtime, catch_cancelled, sleep, spawn, yield_now};
 use signal_hook::consts::SIGINT;
 use signal_hook::low_level::raise;
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -25,7 +28,7 @@ fn turn() -> MutexGuard<'static, ()> {
 }
 
 fn runtime() -> Runtime {
-    Runtime::builder().workers(2).ctrl_c(true).build().unwrap()
+    Runtime::builder().workers(2).ctrl_c(true).grace(HOUR).build().unwrap()
 }
 
 fn interrupt() {
@@ -89,7 +92,7 @@ fn a_main_task_that_somebody_else_cancelled_too_is_cancelled() {
             interrupt();
         })
         .detach();
-        if let Err(cancelled) = catch_cancelled(sleep(seconds(10))).await {
+        if let Err(cancelled) = catch_cancelled(sleep(HOUR)).await {
             asked(2).await;
             cancelled.raise().await;
         }
@@ -106,7 +109,7 @@ fn a_main_task_may_clean_up_and_its_tasks_after_it() {
     let runtime = runtime();
     let error = runtime.block_on(async move {
         let task = filch::spawn_eager(async move {
-            if let Err(cancelled) = catch_cancelled(sleep(seconds(10))).await {
+            if let Err(cancelled) = catch_cancelled(sleep(HOUR)).await {
                 yield_now().await;
                 theirs.add("task cleans up");
                 cancelled.raise().await;
@@ -114,7 +117,7 @@ fn a_main_task_may_clean_up_and_its_tasks_after_it() {
         });
         task.detach();
         interrupt();
-        if let Err(cancelled) = catch_cancelled(sleep(seconds(10))).await {
+        if let Err(cancelled) = catch_cancelled(sleep(HOUR)).await {
             sleep(ms(1)).await;
             ours.add("main cleans up");
             cancelled.raise().await;
@@ -131,7 +134,7 @@ fn a_main_task_that_swallows_it_returns_its_value() {
     let _turn = turn();
     let value = runtime().block_on(async {
         interrupt();
-        let caught = catch_cancelled(sleep(seconds(10))).await;
+        let caught = catch_cancelled(sleep(HOUR)).await;
         sleep(ms(1)).await;
         Ok(caught.is_err())
     });
@@ -144,7 +147,7 @@ fn a_main_task_that_fails_on_it_fails() {
     let _turn = turn();
     let error = runtime().block_on(async {
         interrupt();
-        match catch_cancelled(sleep(seconds(10))).await {
+        match catch_cancelled(sleep(HOUR)).await {
             Ok(()) => Ok(()),
             Err(_) => Err(Boom("clean-up").into()),
         }
@@ -161,11 +164,11 @@ fn the_second_one_drops_a_main_task_that_does_not_end() {
     let error = runtime.block_on(async {
         let _dropped = dropped;
         interrupt();
-        drop(catch_cancelled(sleep(seconds(10))).await);
+        drop(catch_cancelled(sleep(HOUR)).await);
         log.add("asked");
         interrupt();
         loop {
-            drop(catch_cancelled(sleep(seconds(10))).await);
+            drop(catch_cancelled(sleep(HOUR)).await);
         }
     });
     assert!(error.unwrap_err().is::<Interrupted>());
@@ -181,7 +184,7 @@ fn each_main_task_of_a_runtime_hears_of_its_own() {
     for _ in 0..3 {
         let error = runtime.block_on(async {
             interrupt();
-            sleep(seconds(10)).await;
+            sleep(HOUR).await;
         });
         assert!(error.unwrap_err().is::<Interrupted>());
         assert_eq!(runtime.block_on(async { Ok(2) }).unwrap(), 2);
@@ -197,7 +200,7 @@ fn all_runtimes_that_listen_hear_of_it() {
             let waits = move || {
                 runtime().block_on(async move {
                     tell.send(()).unwrap();
-                    sleep(seconds(10)).await;
+                    sleep(HOUR).await;
                 })
             };
             (thread::spawn(waits), told)
@@ -269,7 +272,7 @@ fn the_third_one_ends_the_process() {
     }
     // The main task never lets go of its thread, so that only the process can be ended.
     let stubborn = async {
-        for _ in 0..500 {
+        for _ in 0..30_000 {
             interrupt();
             thread::sleep(ms(20));
         }
@@ -298,7 +301,7 @@ fn run_listens_on_the_main_thread() {
     assert_eq!(thread::current().name(), Some("main"));
     let error = filch::run(async {
         Handle::current().call_soon(interrupt);
-        sleep(seconds(10)).await;
+        sleep(HOUR).await;
     });
     assert!(error.unwrap_err().is::<Interrupted>());
 }
@@ -322,7 +325,7 @@ fn a_main_task_that_takes_it_back_and_still_ends_cancelled_is_interrupted() {
     let _turn = turn();
     let error = runtime().block_on(async {
         interrupt();
-        if let Err(cancelled) = catch_cancelled(sleep(seconds(10))).await {
+        if let Err(cancelled) = catch_cancelled(sleep(HOUR)).await {
             assert_eq!(me().uncancel(), 0);
             cancelled.raise().await;
         }

@@ -103,7 +103,8 @@ fn late_callback_waits_for_the_one_that_runs() {
     let (release, released) = std::sync::mpsc::channel::<()>();
     let (done, ends) = std::sync::mpsc::channel();
     let runtime = Runtime::builder().workers(2).build().unwrap();
-    let task = runtime.handle().spawn(sleep(ms(1)));
+    let (end, is_to_end) = oneshot::channel::<()>();
+    let task = runtime.handle().spawn(async move { _ = is_to_end.await });
     let (first, second) = (log.clone(), log.clone());
     task.add_done_callback(move |task| {
         begun.send(()).unwrap();
@@ -111,6 +112,7 @@ fn late_callback_waits_for_the_one_that_runs() {
         task.add_done_callback(move |_| done.send(()).unwrap());
         first.add("first ends");
     });
+    drop(end);
     begins.recv().unwrap();
     task.add_done_callback(move |_| second.add("second"));
     log.add("registered");

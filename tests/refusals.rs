@@ -12,11 +12,12 @@ mod refuse;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream as Plain;
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 
 use filch::net::{TcpListener, TcpStream};
 use filch::{BuildError, Result, Runtime, Task, spawn};
+use futures::channel::oneshot;
 use leaks::{Before, alone};
 use refuse::{Refusal, refuse, without};
 use rustix::io::Errno;
@@ -193,6 +194,18 @@ async fn refuse_workers() -> Result<()> {
     Ok(())
 }
 
+/// Keeps one worker, so that all else runs on the other one, until the sender is gone.
+async fn keep_one_worker() -> Result<(Task<()>, mpsc::Sender<()>)> {
+    let (keep, kept) = mpsc::channel::<()>();
+    let (begun, begins) = oneshot::channel::<()>();
+    let keeper = spawn(async move {
+        drop(begun);
+        _ = kept.recv();
+    });
+    _ = begins.await;
+    Ok((keeper, keep))
+}
+
 #[test]
 fn a_stream_that_could_not_follow_its_task_is_watched_again_later() {
     const STREAMS: usize = 16;
@@ -202,6 +215,8 @@ fn a_stream_that_could_not_follow_its_task_is_watched_again_later() {
     let runtime = build(2).unwrap();
     let main = async {
         refuse_workers().await?;
+        // Half of the streams are watched for this worker, and are all served by the other one.
+        let (keeper, keep) = keep_one_worker().await?;
         let listener = TcpListener::bind(ANY).await?;
         let (mut clients, mut servers) = (Vec::new(), Vec::<Task<_>>::new());
         for _ in 0..STREAMS {
@@ -226,6 +241,8 @@ fn a_stream_that_could_not_follow_its_task_is_watched_again_later() {
             }
         }
         clients.into_iter().for_each(|client| client.join().unwrap());
+        drop(keep);
+        keeper.await?;
         Ok(given_back)
     };
     let given_back = runtime.block_on(main).unwrap();

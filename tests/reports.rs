@@ -209,7 +209,7 @@ fn task_that_refuses_to_end_is_named() {
         stubborn.set_name("stubborn");
         begins.recv().unwrap();
         drop(runtime);
-        assert!(stubborn.is_cancelled());
+        assert!(stubborn.wait().unwrap_err().is_cancelled());
     });
     let named = |line: &&String| line.contains("refuses to end") && line.contains("stubborn");
     assert_eq!(lines.iter().filter(named).count(), 1, "{lines:?}");

@@ -5,11 +5,14 @@ mod common;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use common::{Boom, Log, ms, seconds};
 use filch::{Handle, Report, Runtime, TaskBuilder};
 use filch::{catch_cancelled, catch_cancelled_any, sleep, spawn, yield_now};
 use futures::{StreamExt, stream};
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn panic_text(work: impl FnOnce()) -> String {
     let payload = catch_unwind(AssertUnwindSafe(work)).unwrap_err();
@@ -74,7 +77,7 @@ fn a_runtime_is_not_entered_from_its_own_tasks() {
 #[test]
 fn what_is_left_is_cancelled() {
     // RUN-03
-    let main = async { Ok(spawn(sleep(ms(100))).task_ref()) };
+    let main = async { Ok(spawn(sleep(HOUR)).task_ref()) };
     let left = filch::run(main).unwrap();
     assert!(left.is_finished() && left.is_cancelled());
 }
@@ -88,7 +91,7 @@ fn what_is_left_and_fails_is_reported() {
     let main = async {
         Handle::current().set_exception_handler(handler);
         let hangs = async {
-            match catch_cancelled(sleep(seconds(100))).await {
+            match catch_cancelled(sleep(HOUR)).await {
                 Ok(()) => Ok(()),
                 Err(_) => Err(Boom("division by zero").into()),
             }
@@ -112,7 +115,7 @@ fn what_is_left_in_a_simulation_and_fails_is_reported() {
     filch::sim::run(0, async {
         Handle::current().set_exception_handler(handler);
         let hangs = async {
-            drop(catch_cancelled(sleep(seconds(100))).await);
+            drop(catch_cancelled(sleep(HOUR)).await);
             sleep(ms(1)).await;
             Err::<(), _>(Boom("oh").into())
         };
@@ -131,7 +134,7 @@ fn what_is_left_and_swallows_its_cancellation_is_no_error() {
     filch::run(async {
         Handle::current().set_exception_handler(handler);
         filch::spawn_eager(async move {
-            drop(catch_cancelled(sleep(seconds(100))).await);
+            drop(catch_cancelled(sleep(HOUR)).await);
             tell.send(()).unwrap();
         })
         .detach();
@@ -146,7 +149,7 @@ fn cleans_up_after(log: &Log, end: impl FnOnce() -> filch::Result<()>) {
     let there = log.clone();
     let main = async {
         filch::spawn_eager(async move {
-            if let Err(cancelled) = catch_cancelled(sleep(seconds(100))).await {
+            if let Err(cancelled) = catch_cancelled(sleep(HOUR)).await {
                 yield_now().await;
                 sleep(ms(1)).await;
                 there.add("cleaned up");
@@ -186,8 +189,8 @@ fn what_clean_up_spawns_is_refused_and_nothing_outlives_the_run() {
     let there = spawned.clone();
     filch::run(async {
         filch::spawn_eager(async move {
-            drop(catch_cancelled(sleep(seconds(100))).await);
-            *there.lock().unwrap() = Some(spawn(sleep(seconds(100))).task_ref());
+            drop(catch_cancelled(sleep(HOUR)).await);
+            *there.lock().unwrap() = Some(spawn(sleep(HOUR)).task_ref());
         })
         .detach();
     })

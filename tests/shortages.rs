@@ -15,6 +15,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use filch::net::{TcpListener, TcpStream};
 use filch::{BuildError, Result, Runtime, TaskGroup, spawn, task_group, to_thread, yield_now};
@@ -178,7 +179,7 @@ fn operations_that_need_a_descriptor_fail_and_the_others_go_on() {
         assert_eq!(TcpListener::bind(any).await.unwrap_err().raw_os_error(), out);
         ours.write_all(b"on").await?;
         theirs.read_exact(&mut [0; 2]).await?;
-        filch::sleep(std::time::Duration::from_millis(1)).await;
+        filch::sleep(Duration::from_millis(1)).await;
         assert_eq!(to_thread(|| 4).await?, 4);
         assert!(Runtime::new().is_err());
         drop(hogged);
@@ -260,7 +261,9 @@ fn a_runtime_gets_all_its_threads_or_leaves_none() {
 fn closures_without_a_thread_are_an_error_or_wait_for_one() {
     in_own_process("closures_without_a_thread_are_an_error_or_wait_for_one", || {
         let before = Before::now(NAME);
-        let runtime = Runtime::builder().workers(2).thread_name(NAME).build().unwrap();
+        // No thread leaves for having nothing to do, and makes room for another.
+        let builder = Runtime::builder().workers(2).thread_name(NAME);
+        let runtime = builder.blocking_idle(Duration::from_secs(3600)).build().unwrap();
         let main = async {
             let limit = room_for(0);
             let counted = Arc::new(());

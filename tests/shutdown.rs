@@ -17,8 +17,12 @@ use futures::task::AtomicWaker;
 
 const ROUNDS: usize = 1_500;
 const SPAWNERS: usize = 3;
-/// No round takes a hundredth of this; it is for the test not to hang.
-const LIMIT: Duration = Duration::from_secs(20);
+/// So many times in a row may nothing have been heard of a round, each after [`NAP`]. No round
+/// takes a hundredth of that; it is for the test not to hang. A machine that stands still takes one
+/// nap.
+const PATIENCE: u32 = 600;
+const NAP: Duration = Duration::from_millis(100);
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// What became of the futures of one round.
 #[derive(Default)]
@@ -77,7 +81,7 @@ fn spawn_through_the_end(handle: &Handle, tally: &Arc<Tally>) {
 /// Drops a runtime while others spawn.
 fn spawns_race_with_the_end(number: usize) {
     let tally = Arc::new(Tally::default());
-    let runtime = Runtime::builder().workers(1 + number % 3).build().unwrap();
+    let runtime = Runtime::builder().workers(1 + number % 3).grace(HOUR).build().unwrap();
     let start = Arc::new(Barrier::new(SPAWNERS + 1));
     let spawner = |_| {
         let (handle, tally, start) = (runtime.handle(), tally.clone(), start.clone());
@@ -169,13 +173,14 @@ fn rounds(count: usize, round: fn(usize)) {
             round(number);
         }
     });
-    let mut last = 0;
+    let (mut last, mut patience) = (0, PATIENCE);
     loop {
-        match reports.recv_timeout(LIMIT) {
-            Ok(number) => last = number,
+        match reports.recv_timeout(NAP) {
+            Ok(number) => (last, patience) = (number, PATIENCE),
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
-            Err(mpsc::RecvTimeoutError::Timeout) => panic!("round {last} hangs"),
+            Err(mpsc::RecvTimeoutError::Timeout) => patience -= 1,
         }
+        assert!(patience > 0, "round {last} hangs");
     }
     rounds.join().unwrap();
 }

@@ -42,7 +42,10 @@ fn step(rng: &mut Rng, ends: &mut [Option<TcpStream>; 2]) -> io::Result<Option<S
     Ok(Some(format!("{who} {said}")))
 }
 
-async fn play(seed: u64) -> Result<Vec<String>> {
+/// Long enough for what was sent to arrive, mostly.
+const PAUSE: Duration = Duration::from_micros(200);
+
+async fn play(seed: u64, pause: Duration) -> Result<Vec<String>> {
     let mut rng = Rng::with_seed(seed);
     let (ours, theirs) = pair().await?;
     let mut ends = [Some(ours), Some(theirs)];
@@ -50,7 +53,7 @@ async fn play(seed: u64) -> Result<Vec<String>> {
     for _ in 0..rng.usize(3..14) {
         said.extend(step(&mut rng, &mut ends)?);
         // What was sent has arrived.
-        sleep(Duration::from_micros(200)).await;
+        sleep(pause).await;
     }
     Ok(said)
 }
@@ -60,13 +63,14 @@ fn random_scripts_have_the_same_outcome() {
     let runtime = Runtime::builder().workers(1).build().unwrap();
     let mut differ = Vec::new();
     for seed in 0..300 {
-        let simulated = sim::run(0, play(seed)).unwrap();
-        // The system resets what it is tired of keeping for a program that has left: it has three
-        // attempts, and may then still differ once in a hundred.
-        let agrees = (0..3).any(|_| runtime.block_on(play(seed)).unwrap() == simulated);
-        if !agrees {
-            differ.push((runtime.block_on(play(seed)).unwrap(), simulated));
+        let simulated = sim::run(0, play(seed, PAUSE)).unwrap();
+        // A busy machine delivers later: it has several attempts, each with more time, up to 50 ms
+        // a step. It also resets what it is tired of keeping for a program that has left: it may
+        // still differ once in a hundred.
+        let real = |attempt| runtime.block_on(play(seed, PAUSE * 4_u32.pow(attempt))).unwrap();
+        if (0..5).all(|attempt| real(attempt) != simulated) {
+            differ.push((real(0), simulated));
+            assert!(differ.len() <= 3, "{differ:#?}");
         }
     }
-    assert!(differ.len() <= 3, "{differ:#?}");
 }

@@ -14,11 +14,25 @@ use std::time::Duration;
 use filch::net::{TcpListener, TcpStream, lookup_host};
 use filch::{Result, spawn};
 use futures::{AsyncReadExt, poll};
+use socket2::{Domain, Socket, Type};
 use sockets::{ANY_PORT, everywhere, pair, pattern};
 
-/// An address nobody listens on.
-async fn nobody() -> Result<SocketAddr> {
-    Ok(TcpListener::bind(ANY_PORT).await?.local_addr()?)
+/// An address that nobody listens on, and that nobody else is given while the socket lives.
+fn nobody() -> Result<(Socket, SocketAddr)> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&ANY_PORT.into())?;
+    let address = socket.local_addr()?.as_socket().expect("an address of the internet");
+    Ok((socket, address))
+}
+
+/// Where this process alone asks for ports: elsewhere, a port that is given back may be another's
+/// at once.
+fn own_loopback() -> SocketAddr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    match cfg!(target_os = "linux") {
+        true => SocketAddr::from(([127, 128 | high, middle, low], 0)),
+        false => ANY_PORT,
+    }
 }
 
 #[test]
@@ -176,7 +190,7 @@ fn an_address_in_use_is_an_error() {
 #[test]
 fn an_address_is_free_again_when_its_listener_is_gone() {
     everywhere(async || {
-        let listener = TcpListener::bind(ANY_PORT).await?;
+        let listener = TcpListener::bind(own_loopback()).await?;
         let address = listener.local_addr()?;
         let ours = TcpStream::connect(address).await?;
         let theirs = listener.accept().await?;
@@ -189,7 +203,8 @@ fn an_address_is_free_again_when_its_listener_is_gone() {
 #[test]
 fn a_refused_connection_is_an_error() {
     everywhere(async || {
-        let refused = TcpStream::connect(nobody().await?).await;
+        let (_kept, nobody) = nobody()?;
+        let refused = TcpStream::connect(nobody).await;
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionRefused);
         Ok(())
     });
@@ -200,7 +215,8 @@ fn addresses_are_tried_in_order() {
     everywhere(async || {
         let listener = TcpListener::bind(ANY_PORT).await?;
         let good = listener.local_addr()?;
-        let stream = TcpStream::connect([nobody().await?, good]).await?;
+        let (_kept, nobody) = nobody()?;
+        let stream = TcpStream::connect([nobody, good]).await?;
         assert_eq!(stream.peer_addr()?, good);
         let nothing: [SocketAddr; 0] = [];
         let error = TcpStream::connect(nothing).await.unwrap_err();

@@ -4,6 +4,7 @@
 //! who calls [`Driver::notify`]. What stands behind it, a reactor over the system's poller or a
 //! simulated world, is decided above; the scheduler knows only this trait.
 
+pub(crate) mod allowance;
 mod buckets;
 pub(crate) mod clock;
 mod heap;

@@ -125,7 +125,8 @@ impl Builder {
     }
 
     /// Sets how long, at the end, cancelled tasks may take to clean up before they are named in
-    /// the log and dropped. Default: 10 s.
+    /// the log and dropped. Time in which the whole process stands still is not taken from it.
+    /// Default: 10 s.
     pub fn grace(mut self, time: Duration) -> Self {
         self.grace = time;
         self

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use crate::driver::allowance::Allowance;
 use crate::driver::clock::Instant;
 use crate::driver::timers::{Timer, Timers};
 use crate::error::Error;
@@ -295,7 +296,7 @@ impl Calls {
         if !self.state.lock().draining {
             return;
         }
-        let end = Instant::now() + limit;
+        let mut allowance = Allowance::new(limit);
         let through = SysArc::new((Mutex::new(false), Condvar::new()));
         let there = through.clone();
         self.post(Box::new(move || {
@@ -303,12 +304,8 @@ impl Calls {
             there.1.notify_one();
         }));
         let mut is_through = through.0.lock();
-        while !*is_through {
-            let left = end.duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            (is_through, _) = through.1.wait_for(is_through, left);
+        while !*is_through && !allowance.is_spent() {
+            is_through = allowance.wait(&through.1, is_through);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::blocking::Pool;
-use crate::driver::clock::Instant;
+use crate::driver::allowance::Allowance;
 use crate::probe;
 use crate::reactor::Reactor;
 use crate::runtime::calls::Calls;
@@ -208,20 +208,20 @@ impl Engine {
 
     /// Asks every task to end, and waits until all have, or `grace` has passed (false).
     fn cancel_all(&self, grace: Duration) -> bool {
-        let end = Instant::now() + grace;
+        let mut allowance = Allowance::new(grace);
         loop {
             let tasks = self.live();
             if tasks.is_empty() {
                 return true;
             }
             // What they spawned before they heard of the end comes next.
-            if !Engine::cancel_and_await(tasks, end) {
+            if !Engine::cancel_and_await(tasks, &mut allowance) {
                 return false;
             }
         }
     }
 
-    fn cancel_and_await(tasks: Vec<TaskRef>, end: Instant) -> bool {
+    fn cancel_and_await(tasks: Vec<TaskRef>, allowance: &mut Allowance) -> bool {
         let pending = Arc::new((Mutex::new(tasks.len()), Condvar::new()));
         for task in &tasks {
             let pending = pending.clone();
@@ -235,25 +235,20 @@ impl Engine {
         drop(tasks);
         let mut count = pending.0.lock();
         while *count > 0 {
-            let left = end.duration_since(Instant::now());
-            if left.is_zero() {
+            if allowance.is_spent() {
                 return false;
             }
-            (count, _) = pending.1.wait_for(count, left);
+            count = allowance.wait(&pending.1, count);
         }
         true
     }
 
     /// Waits until all workers have returned, no longer than `limit`; how many have not?
     fn wait_for_workers(&self, limit: Duration) -> usize {
-        let end = Instant::now() + limit;
+        let mut allowance = Allowance::new(limit);
         let mut running = self.running.lock();
-        while *running > 0 {
-            let left = end.duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            (running, _) = self.returned.wait_for(running, left);
+        while *running > 0 && !allowance.is_spent() {
+            running = allowance.wait(&self.returned, running);
         }
         *running
     }

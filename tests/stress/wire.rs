@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use filch::net::{TcpListener, TcpStream};
-use filch::{Result, Task, catch_cancelled, spawn};
+use filch::{Result, Task, catch_cancelled, sleep, spawn};
 use futures::future::join;
 
 use super::life::Me;
@@ -19,6 +19,10 @@ const ECHO: u8 = 0;
 const LEAVE: u8 = 1;
 /// .. or resets the connection then.
 const RESET: u8 = 2;
+
+/// No more connections, and no more clients, at once in a runtime, however late everybody is: the
+/// system may give no more than a thousand descriptors.
+const LINES: u64 = 100;
 
 // ---- the server ------------------------------------------------------------------------------
 
@@ -46,6 +50,9 @@ async fn accept_all(
     connections: &mut Vec<Task<()>>,
 ) -> Result<()> {
     loop {
+        while world.tally.connections.present() >= LINES {
+            sleep(Duration::from_millis(1)).await;
+        }
         let (stream, _) = listener.accept().await?;
         let counted = Counted::new(world, |tally| &tally.connections);
         let world = world.clone();
@@ -91,6 +98,10 @@ async fn attend(world: &World, stream: TcpStream) -> io::Result<()> {
 pub(crate) async fn talk(me: &mut Me) {
     // A plain thread may have begun this life before there is a server.
     let Some(address) = me.world.echo.get().copied() else { return };
+    if me.world.tally.talks.present() >= LINES {
+        return;
+    }
+    let _counted = Counted::new(&me.world, |tally| &tally.talks);
     me.known.does("talks");
     let manner = me.rng.u8(..8);
     let length = match me.rng.u8(..8) {

@@ -85,6 +85,14 @@ pub(crate) struct Balance {
     gone: AtomicU64,
 }
 
+impl Balance {
+    /// How many are there now.
+    pub(crate) fn present(&self) -> u64 {
+        let gone = self.gone.load(Ordering::Acquire);
+        self.made.load(Ordering::Acquire).saturating_sub(gone)
+    }
+}
+
 /// Counts itself in and out.
 pub(crate) struct Counted(Arc<World>, fn(&Tally) -> &Balance);
 
@@ -109,6 +117,7 @@ pub(crate) struct Tally {
     pub(crate) callbacks: Balance,
     pub(crate) closures: Balance,
     pub(crate) connections: Balance,
+    pub(crate) talks: Balance,
     pub(crate) called: AtomicU64,
     removed: AtomicU64,
     spawned: AtomicU64,
@@ -434,6 +443,7 @@ impl World {
         assert_eq!(read(&tally.spawned), ended.iter().sum::<u64>(), "{tally:#?}");
         let balances =
             [&tally.futures, &tally.values, &tally.callbacks, &tally.closures, &tally.connections];
+        let balances = balances.into_iter().chain([&tally.talks]);
         for balance in balances {
             assert_eq!(read(&balance.made), read(&balance.gone), "{balance:?} of {tally:#?}");
         }
