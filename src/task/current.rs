@@ -12,6 +12,7 @@ use crate::error::{Cancelled, Error, Message, Result};
 use crate::probe;
 use crate::sys::thread_local;
 use crate::task::cancel;
+use crate::task::chain::Chain;
 use crate::task::notes::{Carried, Key, Note, Remains};
 use crate::task::raw::{Header, News, TaskRef};
 use crate::task::scopes::{ROOT, Scopes};
@@ -28,9 +29,11 @@ const DEEPEST: u32 = 64;
 pub(crate) struct Current {
     task: NonNull<Header>,
     /// `None` until there is anything to say of them: of most polls there is not.
-    scopes: RefCell<ManuallyDrop<Option<Scopes>>>,
+    pub(super) scopes: RefCell<ManuallyDrop<Option<Scopes>>>,
+    /// All scopes there are, while there is nothing to say of them.
+    pub(super) chain: Chain,
     /// The scope whose future is being polled.
-    scope: Cell<u32>,
+    pub(super) scope: Cell<u32>,
     /// The waker it is polled with.
     waker: Through,
     /// The task woke itself: the end of the poll queues it, and its state word is not told.
@@ -164,9 +167,10 @@ impl Current {
     #[inline]
     pub(crate) fn new(task: NonNull<Header>) -> Self {
         let depth = with(|outer| outer.depth + 1).unwrap_or(0);
-        let (scopes, scope) = (RefCell::new(ManuallyDrop::new(None)), Cell::new(ROOT));
+        let (scopes, chain) = (RefCell::new(ManuallyDrop::new(None)), Chain::default());
+        let (scope, waker) = (Cell::new(ROOT), Through::default());
         let [woken, asked, holds_jobs] = [const { Cell::new(false) }; 3];
-        Current { task, scopes, scope, waker: Through::default(), woken, asked, holds_jobs, depth }
+        Current { task, scopes, chain, scope, waker, woken, asked, holds_jobs, depth }
     }
 
     /// # Safety
@@ -176,13 +180,13 @@ impl Current {
     }
 
     #[inline]
-    pub(crate) fn scopes_mut(&mut self) -> &mut Option<Scopes> {
-        self.scopes.get_mut()
+    pub(super) fn scopes_mut(&mut self) -> (&mut Option<Scopes>, &Chain) {
+        (self.scopes.get_mut(), &self.chain)
     }
 
     #[inline(never)]
     fn drop_scopes(&mut self) {
-        drop(self.scopes_mut().take());
+        drop(self.scopes.get_mut().take());
     }
 
     pub(crate) fn holds_jobs(&self) -> bool {
@@ -219,7 +223,7 @@ impl Current {
 
     /// The scopes, for a few steps without foreign code.
     pub(crate) fn scopes<R>(&self, change: impl FnOnce(&mut Scopes) -> R) -> R {
-        change(Scopes::of(&mut self.scopes.borrow_mut()))
+        change(Scopes::of(&mut self.scopes.borrow_mut(), &self.chain))
     }
 
     /// The root was polled, and there is nothing to be judged: nobody asks it for anything, and, if
@@ -405,6 +409,10 @@ impl Current {
 
     /// What is awaited is looked at again: what went to it through this scope's note?
     pub(crate) fn claim(&self, key: Key) -> Carried {
+        if self.scopes.borrow().is_none() {
+            // There is no note.
+            return Carried::default();
+        }
         let scope = self.scope();
         self.scopes(|scopes| scopes.claim(scope, key)).0
     }

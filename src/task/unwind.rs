@@ -17,6 +17,11 @@ use crate::error::{Cancelled, Outcome};
 use crate::task::current::{self, Current, Place};
 use crate::task::owner::Owner;
 
+#[path = "catch.rs"]
+mod catch;
+
+pub use catch::{CatchCancelled, catch_cancelled, catch_cancelled_any};
+
 /// How a scope ended.
 #[derive(Debug)]
 pub(crate) enum Exit<T> {
@@ -45,6 +50,7 @@ pub(crate) fn by_nothing<T>(output: T) -> Result<T, Cancelled> {
 pin_project! {
     /// A future in a cancel scope.
     #[derive(Debug)]
+    #[project = ScopedProjection]
     pub(crate) struct Scoped<F> {
         // Before `scope`: what is inside leaves before what is around it.
         #[pin]
@@ -60,7 +66,7 @@ pin_project! {
 #[derive(Debug, Default)]
 pub(super) struct Scope {
     pub(super) owner: Option<Owner>,
-    /// It stays where it is once it is entered.
+    /// It stays where it is once it is entered, and only its own polls know where that is.
     pinned: bool,
     pub(super) place: u32,
     pub(super) generation: u32,
@@ -89,37 +95,18 @@ impl<F: Future> Scoped<F> {
     ) -> Poll<Exit<F::Output>> {
         let mut this = self;
         let polled = current::with(|current| {
-            this.as_mut().project().scope.enter(current, context);
-            let inside = Inside::go(current, this.scope.place, context);
-            let polled = this.as_mut().poll_inside(current, context, fire, sort);
+            let mut this = this.as_mut().project();
+            if fire || !this.scope.goes_straight(current, context) {
+                return this.poll_placed(current, context, fire, sort);
+            }
+            // All that can be said of the scopes is how many there are.
+            let inside = Straight::go(current, this.scope.place);
+            let polled = this.scope.poll_future(current, context, this.future.as_mut(), sort);
+            let exit = this.scope.exit(current, polled);
             drop(inside);
-            polled
+            exit
         });
         polled.unwrap_or_else(|| this.poll_alone(context, fire, sort))
-    }
-
-    fn poll_inside(
-        self: Pin<&mut Self>,
-        current: &Current,
-        context: &mut Context<'_>,
-        fire: bool,
-        sort: Sort<F::Output>,
-    ) -> Poll<Exit<F::Output>> {
-        let this = self.project();
-        if fire && !this.scope.fired {
-            this.scope.fire(current);
-        }
-        let polled = this.scope.poll_inside(current, context, this.future, sort);
-        polled.map(|ended| match ended {
-            Ok(value) => {
-                this.scope.leave(current, false);
-                Exit::Value(value)
-            }
-            Err(cancelled) => {
-                let mine = this.scope.leave(current, true);
-                Exit::Unwound { cancelled, mine }
-            }
-        })
     }
 
     /// Outside any task only the scope's own trigger works.
@@ -146,6 +133,49 @@ impl<F: Future> Scoped<F> {
     }
 }
 
+impl<F: Future> ScopedProjection<'_, F> {
+    /// The scope has a place, or gets one.
+    #[inline(never)]
+    fn poll_placed(
+        &mut self,
+        current: &Current,
+        context: &mut Context<'_>,
+        fire: bool,
+        sort: Sort<F::Output>,
+    ) -> Poll<Exit<F::Output>> {
+        self.scope.enter(current, context);
+        let inside = Inside::go(current, self.scope.place, context);
+        if fire && !self.scope.fired {
+            self.scope.fire(current);
+        }
+        let polled = self.scope.poll_inside(current, context, self.future.as_mut(), sort);
+        let exit = self.scope.exit(current, polled);
+        drop(inside);
+        exit
+    }
+}
+
+/// While it lives, a scope of a chain is the present one; afterwards the one around it is, also on
+/// a panic. All of them are polled with the task's own waker.
+struct Straight<'a> {
+    current: &'a Current,
+    parent: u32,
+}
+
+impl<'a> Straight<'a> {
+    #[inline]
+    fn go(current: &'a Current, place: u32) -> Self {
+        Straight { current, parent: current.go_straight(place) }
+    }
+}
+
+impl Drop for Straight<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.current.go_straight(self.parent);
+    }
+}
+
 /// While it lives, its scope is the present one; afterwards the one around it is, also on a panic.
 pub(super) struct Inside<'a> {
     current: &'a Current,
@@ -165,13 +195,35 @@ impl Drop for Inside<'_> {
 }
 
 impl Scope {
+    /// A poll of the scope begins, and says nothing of it: it stays in the chain, or is the next
+    /// one there.
+    #[inline]
+    fn goes_straight(&mut self, current: &Current, context: &Context<'_>) -> bool {
+        if !current.is_own(context.waker()) {
+            return false;
+        }
+        let parent = current.scope();
+        match &self.owner {
+            Some(owner) => current.is(owner) && current.chain().has(self.place, parent),
+            None => {
+                let unasked = current.header().state.requests_unless_news() == Some(0);
+                let joins = unasked && !self.fired && current.extend_chain(parent);
+                if joins {
+                    (self.place, self.generation, self.at_entry) = (parent + 1, 0, 0);
+                    self.belong_to(current);
+                }
+                joins
+            }
+        }
+    }
+
     /// A poll of the scope begins: it finds its place in the task that polls it. True: a new one.
     pub(super) fn enter(&mut self, current: &Current, context: &Context<'_>) -> bool {
         let parent = current.scope();
         let moved = !self.owner.as_ref().is_some_and(|owner| current.is(owner));
         let own = current.is_own(context.waker());
         if moved {
-            self.move_in(current, parent);
+            self.move_in(current, parent, own);
             if own {
                 // There is nothing in a new place.
                 return true;
@@ -212,9 +264,23 @@ impl Scope {
             current.absorb(|| future.set(None));
             return Poll::Ready(Err(current.take(place)));
         }
+        self.poll_future(current, context, future, sort)
+    }
+
+    /// As [`poll_inside`](Scope::poll_inside), after what comes in before it.
+    #[inline]
+    fn poll_future<F: Future>(
+        &mut self,
+        current: &Current,
+        context: &mut Context<'_>,
+        mut future: Pin<&mut Option<F>>,
+        sort: Sort<F::Output>,
+    ) -> Poll<Result<F::Output, Cancelled>> {
+        let place = self.place;
         let inside = future.as_mut().as_pin_mut();
         let polled = inside.expect("a cancel scope is polled after its end").poll(context);
-        let quiet = current.scopes(|scopes| scopes.is_quiet(place));
+        // Of a scope in a chain nobody wants anything.
+        let quiet = !current.chain().is_empty() || current.scopes(|scopes| scopes.is_quiet(place));
         if !quiet && must_unwind(current, place) {
             current.absorb(|| future.set(None));
             return Poll::Ready(Err(current.take(place)));
@@ -244,7 +310,7 @@ impl Scope {
     }
 
     /// The scope is new to this task; one that was in another leaves that one, with its count.
-    fn move_in(&mut self, current: &Current, parent: u32) {
+    fn move_in(&mut self, current: &Current, parent: u32, own: bool) {
         if self.owner.is_some() {
             self.move_out();
         }
@@ -253,8 +319,15 @@ impl Scope {
         if fired {
             current.header().state.count_one();
         }
-        (self.place, self.generation) =
-            current.scopes(|scopes| scopes.enter(parent, fired, undelivered));
+        (self.place, self.generation) = match own && self.pinned && !fired {
+            true if current.extend_chain(parent) => (parent + 1, 0),
+            _ => current.scopes(|scopes| scopes.enter(parent, fired, undelivered)),
+        };
+        self.belong_to(current);
+    }
+
+    #[inline]
+    fn belong_to(&mut self, current: &Current) {
         let stays = self.pinned && current.header().encloses(std::ptr::from_ref(self).addr());
         self.owner = Some(match stays {
             // SAFETY: the scope lies in the cell of the task, and pinned, so it is dropped before
@@ -299,6 +372,21 @@ impl Scope {
         }
     }
 
+    /// What a poll came to; the scope is over if it ended.
+    #[inline]
+    fn exit<T>(&mut self, current: &Current, polled: Poll<Result<T, Cancelled>>) -> Poll<Exit<T>> {
+        polled.map(|ended| match ended {
+            Ok(value) => {
+                self.leave(current, false);
+                Exit::Value(value)
+            }
+            Err(cancelled) => {
+                let mine = self.leave(current, true);
+                Exit::Unwound { cancelled, mine }
+            }
+        })
+    }
+
     /// The scope is over. True: it had fired, and no other request concerns it than at its entry.
     fn leave(&mut self, current: &Current, absorb: bool) -> bool {
         let (parent, fired) = self.depart(current, absorb);
@@ -311,8 +399,11 @@ impl Scope {
     /// The scope is over. Gives its parent, and whether a request of its own is to be taken back.
     pub(super) fn depart(&mut self, current: &Current, absorb: bool) -> (u32, bool) {
         let place = self.place;
-        let plainly = current.scopes(|scopes| scopes.leave_plainly(place));
-        let parent = plainly.unwrap_or_else(|| {
+        let parent = match current.chain().drop_last(place) {
+            true => Some(place - 1),
+            false => current.scopes(|scopes| scopes.leave_plainly(place)),
+        };
+        let parent = parent.unwrap_or_else(|| {
             let parent = current.scopes(|scopes| scopes.parent(place));
             let remains = current.scopes(|scopes| scopes.leave(place, absorb));
             current.dispose(remains);
@@ -349,100 +440,5 @@ impl Drop for Scope {
         } else {
             self.move_out();
         }
-    }
-}
-
-pin_project! {
-    /// The future of [`catch_cancelled`].
-    #[must_use = "futures do nothing unless they are polled"]
-    #[derive(Debug)]
-    pub struct CatchCancelled<F> where F: Future {
-        #[pin]
-        scoped: Scoped<F>,
-        sort: Sort<F::Output>,
-    }
-}
-
-impl<F: Future> Future for CatchCancelled<F> {
-    type Output = Result<F::Output, Cancelled>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        this.scoped.poll(context, false, *this.sort).map(|exit| match exit {
-            Exit::Value(value) => Ok(value),
-            Exit::Unwound { cancelled, .. } => Err(cancelled),
-        })
-    }
-}
-
-/// Runs `future` and catches its cancellation: `try .. except CancelledError`.
-///
-/// When the task is asked to end while it is suspended inside, `future` is dropped, and this
-/// returns `Err`: the code that follows cleans up, with awaits if need be (nothing interrupts it
-/// again unless a new request arrives, CAN-27), and then lets the cancellation go on with
-/// [`raise`](Cancelled::raise) or swallows it (CAN-11). The task's count of requests stays as it
-/// is; [`uncancel`](crate::TaskRef::uncancel) takes one back.
-///
-/// An output of `Err` whose error is a cancellation counts as one, too. For futures with other
-/// outputs than a task's, see [`catch_cancelled_any`].
-///
-/// # Errors
-/// [`Cancelled`], if `future` was unwound.
-///
-/// # Examples
-///
-/// ```
-/// use std::time::Duration;
-/// use filch::{catch_cancelled, sleep, spawn};
-///
-/// let main = async {
-///     let task = spawn(async {
-///         if let Err(cancelled) = catch_cancelled(sleep(Duration::from_secs(3600))).await {
-///             sleep(Duration::from_secs(1)).await; // clean up
-///             cancelled.raise().await;
-///         }
-///         Ok(())
-///     });
-///     sleep(Duration::from_secs(1)).await;
-///     task.cancel();
-///     assert!(task.await.unwrap_err().is_cancelled());
-///     Ok(())
-/// };
-/// filch::sim::run(0, main).unwrap();
-/// ```
-#[doc(alias("CancelledError", "except", "finally"))]
-pub fn catch_cancelled<F>(future: F) -> CatchCancelled<F>
-where
-    F: Future<Output: Outcome>,
-{
-    CatchCancelled { scoped: Scoped::new(future), sort: by_error }
-}
-
-/// As [`catch_cancelled`], for a future with any output; it sees unwinding only.
-///
-/// # Errors
-/// [`Cancelled`], if `future` was unwound.
-pub fn catch_cancelled_any<F: Future>(future: F) -> CatchCancelled<F> {
-    CatchCancelled { scoped: Scoped::new(future), sort: by_nothing }
-}
-
-impl Cancelled {
-    /// Lets the cancellation go on: unwinds the scope that this stands in, or ends the task.
-    ///
-    /// It never returns; what stands beside it, in a `select!` or a `join!`, is unwound with it.
-    ///
-    /// # Panics
-    /// Outside a task.
-    pub async fn raise(self) -> ! {
-        let mut message = Some(self.into_message());
-        std::future::poll_fn(|_| {
-            let message = message.take().flatten();
-            current::with(|current| current.unwind(message)).unwrap_or_else(|| {
-                panic!("a cancellation can be raised only inside a task: return it as an error")
-            });
-            Poll::<std::convert::Infallible>::Pending
-        })
-        .await;
-        unreachable!("an unwound future is polled again")
     }
 }
