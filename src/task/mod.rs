@@ -4,7 +4,7 @@
 //! it, a [`Runnable`], which goes to a queue through its home's [`Schedule`]; somebody runs it, and
 //! it either ends (`ends`), sleeps until its waker (`waker`) makes a new right, or is queued again
 //! at once. While it is polled (`poll`), `current` knows it, `scopes` holds what stands inside it,
-//! unless there is nothing to say of that but how deep it is (`chain`), `debts` who of them is owed a request, and `notes` whom it awaits: one task, or `several` as
+//! unless there is nothing to say of that but how deep it is (`chain`, `present`), `debts` who of them is owed a request, and `notes` whom it awaits: one task, or `several` as
 //! one. A request to end comes in through `cancel`, perhaps from a group of which the task is one
 //! of the `children` (`members`), and is delivered by `unwind`, or to a group's scope by `grouped`.
 //! Handles (`handle`) wait for its end, as whoever stands in its list (`hooks`, `earliest`), and
@@ -32,6 +32,7 @@ pub(crate) mod memory;
 pub(crate) mod notes;
 mod owner;
 pub(crate) mod poll;
+mod present;
 pub(crate) mod raw;
 pub(crate) mod reasons;
 pub(crate) mod report;

@@ -26,14 +26,15 @@ use crate::probe;
 use crate::sys::{AtomicU64, UnsafeCell};
 use crate::task::Why;
 use crate::task::answers::Wake;
-use crate::task::chain::{Chain, Standing};
+use crate::task::chain::Standing;
 use crate::task::earliest::Earliest;
 use crate::task::freelist::Shape;
 use crate::task::hooks::Hooks;
 use crate::task::memory::Home;
 use crate::task::notes::{Note, Packed};
 use crate::task::poll::{Runnable, kill_running, schedule};
-use crate::task::scopes::{Fired, Scopes};
+use crate::task::present::Present;
+use crate::task::scopes::Fired;
 use crate::task::state::State;
 use crate::task::vars;
 
@@ -339,37 +340,28 @@ impl Header {
         })
     }
 
-    /// What the poll that begins finds: scopes, or a chain, or neither.
+    /// What the poll that begins finds.
     #[inline]
-    pub(super) fn take_scopes(&self, scopes: &mut Option<Scopes>, chain: &Chain, passed: bool) {
+    pub(super) fn take_scopes(&self, present: &Present, passed: bool) {
         self.standing.with_mut(|standing| {
             self.note.with_mut(|note| {
                 // SAFETY: called by the polling thread; polls wait for the short lock.
                 let (standing, note) = unsafe { (&mut *standing, &mut *note) };
-                if note.is_some() || standing.is_some() {
-                    match standing.take_chain_unless(note.is_some()) {
-                        Some(length) => chain.set(length),
-                        None => Scopes::begin(scopes, note, standing, passed),
-                    }
-                }
+                present.begin(note, standing, passed);
             });
         });
     }
 
     /// True: the one task that is awaited has been put where others can find it.
     #[inline]
-    pub(super) fn put_scopes(&self, scopes: &mut Option<Scopes>, chain: &Chain) -> bool {
+    pub(super) fn put_scopes(&self, present: &mut Present) -> bool {
         self.standing.with_mut(|standing| {
-            // SAFETY: called by the polling thread, still RUNNING.
-            let standing = unsafe { &mut *standing };
-            let Some(scopes) = scopes else {
-                if !chain.is_empty() {
-                    *standing = Standing::chain(chain.take());
-                }
-                return false;
-            };
-            // SAFETY: as above; both places are empty since `take_scopes`.
-            self.note.with_mut(|note| scopes.end(unsafe { &mut *note }, standing))
+            self.note.with_mut(|note| {
+                // SAFETY: called by the polling thread, still RUNNING; both places are empty
+                // since `take_scopes`.
+                let (standing, note) = unsafe { (&mut *standing, &mut *note) };
+                present.end(note, standing)
+            })
         })
     }
 }

@@ -21,7 +21,7 @@ use std::task::Waker;
 use crate::error::Message;
 use crate::probe;
 use crate::sys::Arc;
-use crate::task::chain::{Chain, Standing};
+use crate::task::chain::Standing;
 use crate::task::members::Members;
 use crate::task::notes::{Carried, Note, Packed, Remains};
 
@@ -146,27 +146,12 @@ pub(crate) struct Scopes {
 }
 
 impl Scopes {
-    const NEW: Scopes = Scopes { root: Entry::NEW, tree: None, message: None, absorbing: false };
-
-    /// The scopes of this poll, which are made if need be: as one constant, for what is written in
-    /// small pieces and read in large ones is slow.
-    ///
-    /// `chain`: what was of them until now, which they take over.
-    #[inline]
-    pub(super) fn of<'a>(scopes: &'a mut Option<Scopes>, chain: &Chain) -> &'a mut Scopes {
-        if scopes.is_none() {
-            // What was there, nothing, need not be dropped.
-            std::mem::forget(std::mem::replace(scopes, const { Some(Scopes::NEW) }));
-            if !chain.is_empty() {
-                scopes.as_mut().expect("made above").unfold(chain.take());
-            }
-        }
-        scopes.as_mut().expect("made above")
-    }
+    pub(super) const NEW: Scopes =
+        Scopes { root: Entry::NEW, tree: None, message: None, absorbing: false };
 
     /// Goes on with the tree that a chain stands for.
     #[cold]
-    fn unfold(&mut self, chain: u32) {
+    pub(super) fn unfold(&mut self, chain: u32) {
         let tree = Tree::of_chain(chain);
         self.root.children = tree.under_root;
         self.tree = Some(tree);
@@ -177,27 +162,21 @@ impl Scopes {
     ///
     /// In place, and nothing is moved that is not there: this is part of many polls.
     #[inline(never)]
-    pub(super) fn begin(
-        scopes: &mut Option<Scopes>,
-        note: &mut Packed,
-        standing: &mut Standing,
-        passed: bool,
-    ) {
-        let scopes = Scopes::of(scopes, &Chain::default());
+    pub(super) fn begin(&mut self, note: &mut Packed, standing: &mut Standing, passed: bool) {
         if note.is_some() {
-            scopes.root.before = note.take();
+            self.root.before = note.take();
         }
         let mut published = None;
         if let Some(mut tree) = standing.take_tree() {
             published = tree.published.take();
-            scopes.root.children = tree.under_root;
-            scopes.tree = Some(tree);
+            self.root.children = tree.under_root;
+            self.tree = Some(tree);
         }
         if passed {
             let carried = Carried { task: true, scope: false };
             match published {
-                Some(leaf) => scopes.entry(leaf).note.carry(carried),
-                None => scopes.root.before.carry(carried),
+                Some(leaf) => self.entry(leaf).note.carry(carried),
+                None => self.root.before.carry(carried),
             }
         }
     }

@@ -197,17 +197,17 @@ impl Drop for Inside<'_> {
 impl Scope {
     /// A poll of the scope begins, and says nothing of it: it stays in the chain, or is the next
     /// one there.
-    #[inline]
+    #[inline(always)]
     fn goes_straight(&mut self, current: &Current, context: &Context<'_>) -> bool {
         if !current.is_own(context.waker()) {
             return false;
         }
         let parent = current.scope();
         match &self.owner {
-            Some(owner) => current.is(owner) && current.chain().has(self.place, parent),
+            Some(owner) => current.is(owner) && current.present().has(self.place, parent),
             None => {
                 let unasked = current.header().state.requests_unless_news() == Some(0);
-                let joins = unasked && !self.fired && current.extend_chain(parent);
+                let joins = unasked && !self.fired && current.present().extend(parent);
                 if joins {
                     (self.place, self.generation, self.at_entry) = (parent + 1, 0, 0);
                     self.belong_to(current);
@@ -268,7 +268,7 @@ impl Scope {
     }
 
     /// As [`poll_inside`](Scope::poll_inside), after what comes in before it.
-    #[inline]
+    #[inline(always)]
     fn poll_future<F: Future>(
         &mut self,
         current: &Current,
@@ -280,7 +280,7 @@ impl Scope {
         let inside = future.as_mut().as_pin_mut();
         let polled = inside.expect("a cancel scope is polled after its end").poll(context);
         // Of a scope in a chain nobody wants anything.
-        let quiet = !current.chain().is_empty() || current.scopes(|scopes| scopes.is_quiet(place));
+        let quiet = !current.present().is_made() || current.scopes(|scopes| scopes.is_quiet(place));
         if !quiet && must_unwind(current, place) {
             current.absorb(|| future.set(None));
             return Poll::Ready(Err(current.take(place)));
@@ -319,14 +319,18 @@ impl Scope {
         if fired {
             current.header().state.count_one();
         }
-        (self.place, self.generation) = match own && self.pinned && !fired {
-            true if current.extend_chain(parent) => (parent + 1, 0),
-            _ => current.scopes(|scopes| scopes.enter(parent, fired, undelivered)),
+        let straight = own && self.pinned && !fired;
+        if straight {
+            current.present().forget_blank();
+        }
+        (self.place, self.generation) = match straight && current.present().extend(parent) {
+            true => (parent + 1, 0),
+            false => current.scopes(|scopes| scopes.enter(parent, fired, undelivered)),
         };
         self.belong_to(current);
     }
 
-    #[inline]
+    #[inline(always)]
     fn belong_to(&mut self, current: &Current) {
         let stays = self.pinned && current.header().encloses(std::ptr::from_ref(self).addr());
         self.owner = Some(match stays {
@@ -373,7 +377,7 @@ impl Scope {
     }
 
     /// What a poll came to; the scope is over if it ended.
-    #[inline]
+    #[inline(always)]
     fn exit<T>(&mut self, current: &Current, polled: Poll<Result<T, Cancelled>>) -> Poll<Exit<T>> {
         polled.map(|ended| match ended {
             Ok(value) => {
@@ -388,7 +392,17 @@ impl Scope {
     }
 
     /// The scope is over. True: it had fired, and no other request concerns it than at its entry.
+    #[inline]
     fn leave(&mut self, current: &Current, absorb: bool) -> bool {
+        if current.present().drop_last(self.place) {
+            self.owner = None;
+            return false;
+        }
+        self.leave_place(current, absorb)
+    }
+
+    #[inline(never)]
+    fn leave_place(&mut self, current: &Current, absorb: bool) -> bool {
         let (parent, fired) = self.depart(current, absorb);
         if fired {
             current.header().state.uncancel();
@@ -399,11 +413,8 @@ impl Scope {
     /// The scope is over. Gives its parent, and whether a request of its own is to be taken back.
     pub(super) fn depart(&mut self, current: &Current, absorb: bool) -> (u32, bool) {
         let place = self.place;
-        let parent = match current.chain().drop_last(place) {
-            true => Some(place - 1),
-            false => current.scopes(|scopes| scopes.leave_plainly(place)),
-        };
-        let parent = parent.unwrap_or_else(|| {
+        let plainly = current.scopes(|scopes| scopes.leave_plainly(place));
+        let parent = plainly.unwrap_or_else(|| {
             let parent = current.scopes(|scopes| scopes.parent(place));
             let remains = current.scopes(|scopes| scopes.leave(place, absorb));
             current.dispose(remains);
