@@ -87,6 +87,7 @@ impl<F: Future> Scoped<F> {
     ///
     /// # Panics
     /// If it is polled again after its end.
+    #[inline(always)]
     pub(crate) fn poll(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -99,10 +100,19 @@ impl<F: Future> Scoped<F> {
             if fire || !this.scope.goes_straight(current, context) {
                 return this.poll_placed(current, context, fire, sort);
             }
-            // All that can be said of the scopes is how many there are.
+            // All that can be said of the scopes is how many there are, and so it stays if what is
+            // inside leaves it at that.
             let inside = Straight::go(current, this.scope.place);
-            let polled = this.scope.poll_future(current, context, this.future.as_mut(), sort);
-            let exit = this.scope.exit(current, polled);
+            let polled = poll_inner(this.future.as_mut(), context).map(sort);
+            let exit = match polled {
+                Poll::Pending if !current.present().is_made() => Poll::Pending,
+                Poll::Ready(Ok(value)) if !current.present().is_made() => {
+                    this.future.set(None);
+                    this.scope.leave(current, false);
+                    Poll::Ready(Exit::Value(value))
+                }
+                polled => this.conclude(current, context, polled),
+            };
             drop(inside);
             exit
         });
@@ -110,6 +120,7 @@ impl<F: Future> Scoped<F> {
     }
 
     /// Outside any task only the scope's own trigger works.
+    #[inline(never)]
     fn poll_alone(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -153,6 +164,26 @@ impl<F: Future> ScopedProjection<'_, F> {
         drop(inside);
         exit
     }
+
+    /// What is inside has said more of the scopes.
+    #[inline(never)]
+    fn conclude(
+        &mut self,
+        current: &Current,
+        context: &Context<'_>,
+        polled: Poll<Result<F::Output, Cancelled>>,
+    ) -> Poll<Exit<F::Output>> {
+        let polled = self.scope.conclude(current, context, self.future.as_mut(), polled);
+        self.scope.exit(current, polled)
+    }
+}
+
+#[inline]
+fn poll_inner<F: Future>(
+    future: Pin<&mut Option<F>>,
+    context: &mut Context<'_>,
+) -> Poll<F::Output> {
+    future.as_pin_mut().expect("a cancel scope is polled after its end").poll(context)
 }
 
 /// While it lives, a scope of a chain is the present one; afterwards the one around it is, also on
@@ -264,28 +295,26 @@ impl Scope {
             current.absorb(|| future.set(None));
             return Poll::Ready(Err(current.take(place)));
         }
-        self.poll_future(current, context, future, sort)
+        let polled = poll_inner(future.as_mut(), context).map(sort);
+        self.conclude(current, context, future, polled)
     }
 
-    /// As [`poll_inside`](Scope::poll_inside), after what comes in before it.
-    #[inline(always)]
-    fn poll_future<F: Future>(
+    /// What is inside was polled.
+    fn conclude<F: Future>(
         &mut self,
         current: &Current,
-        context: &mut Context<'_>,
+        context: &Context<'_>,
         mut future: Pin<&mut Option<F>>,
-        sort: Sort<F::Output>,
+        polled: Poll<Result<F::Output, Cancelled>>,
     ) -> Poll<Result<F::Output, Cancelled>> {
         let place = self.place;
-        let inside = future.as_mut().as_pin_mut();
-        let polled = inside.expect("a cancel scope is polled after its end").poll(context);
         // Of a scope in a chain nobody wants anything.
         let quiet = !current.present().is_made() || current.scopes(|scopes| scopes.is_quiet(place));
         if !quiet && must_unwind(current, place) {
             current.absorb(|| future.set(None));
             return Poll::Ready(Err(current.take(place)));
         }
-        match polled.map(sort) {
+        match polled {
             Poll::Ready(Ok(value)) => {
                 future.set(None);
                 Poll::Ready(Ok(value))
@@ -377,7 +406,6 @@ impl Scope {
     }
 
     /// What a poll came to; the scope is over if it ended.
-    #[inline(always)]
     fn exit<T>(&mut self, current: &Current, polled: Poll<Result<T, Cancelled>>) -> Poll<Exit<T>> {
         polled.map(|ended| match ended {
             Ok(value) => {
@@ -444,7 +472,17 @@ fn must_unwind(current: &Current, place: u32) -> bool {
 
 impl Drop for Scope {
     /// Dropped half-way, or with its task: its own request is taken back.
+    #[inline]
     fn drop(&mut self) {
+        if self.owner.is_some() {
+            self.go();
+        }
+    }
+}
+
+impl Scope {
+    #[inline(never)]
+    fn go(&mut self) {
         let Some(owner) = &self.owner else { return };
         if current::with(|current| current.is(owner)) == Some(true) {
             current::with(|current| self.leave(current, false));
