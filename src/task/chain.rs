@@ -15,6 +15,7 @@
 use std::marker::PhantomData;
 use std::ptr;
 
+use crate::task::current::Current;
 use crate::task::scopes::Tree;
 
 /// What a task keeps of its scopes between polls, in one word: nothing, a chain, or a tree.
@@ -83,5 +84,26 @@ impl Standing {
 impl Drop for Standing {
     fn drop(&mut self) {
         drop(self.take_tree());
+    }
+}
+
+/// While it lives, a scope of a chain is the present one; afterwards the one around it is, also on
+/// a panic. All of them are polled with the task's own waker.
+pub(super) struct Straight<'a> {
+    current: &'a Current,
+    parent: u32,
+}
+
+impl<'a> Straight<'a> {
+    #[inline]
+    pub(super) fn go(current: &'a Current, place: u32) -> Self {
+        Straight { current, parent: current.go_straight(place) }
+    }
+}
+
+impl Drop for Straight<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.current.go_straight(self.parent);
     }
 }

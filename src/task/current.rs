@@ -80,10 +80,20 @@ pub(crate) enum Verdict {
 
 /// Calls `look` with the poll that this thread is in, if it is in one.
 pub(crate) fn with<R>(look: impl FnOnce(&Current) -> R) -> Option<R> {
+    // SAFETY: `look` does not keep it.
+    unsafe { get() }.map(look)
+}
+
+/// The poll that this thread is in, if it is in one.
+///
+/// # Safety
+/// The caller does not keep it: it is there as long as the call in which it was asked for.
+#[inline(always)]
+pub(super) unsafe fn get<'a>() -> Option<&'a Current> {
     let current = CURRENT.with(Cell::get);
     // SAFETY: the pointer is set while the `Current` it leads to is on this thread's stack, below
     // this call, and taken back before that one goes (`Entered`).
-    unsafe { current.as_ref() }.map(look)
+    unsafe { current.as_ref() }
 }
 
 /// The task that this thread is polling.

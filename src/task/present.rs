@@ -146,3 +146,96 @@ impl Drop for Present {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::task::scopes::ROOT;
+
+    /// Scopes inside one another, `length` of them, in a chain as long as they may.
+    fn chain(length: u32) -> Present {
+        let present = Present::new();
+        (0..length).for_each(|parent| assert!(present.extend(parent)));
+        present
+    }
+
+    /// The same, with all that can be said of them.
+    fn tree(length: u32) -> Present {
+        let present = Present::new();
+        for parent in 0..length {
+            let (scope, _) = present.with(|scopes| scopes.enter(parent, false, false));
+            assert_eq!(scope, parent + 1);
+        }
+        present
+    }
+
+    /// What each scope says of itself.
+    fn said(present: &Present, length: u32) -> Vec<(u32, bool, bool, bool)> {
+        present.with(|scopes| {
+            let said = |scope| {
+                let parent = if scope == ROOT { ROOT } else { scopes.parent(scope) };
+                let owed = (scopes.is_owed(scope), scopes.is_owed_below(scope));
+                (parent, scopes.is_leaf(scope), owed.0, owed.1)
+            };
+            (ROOT..=length).map(said).collect()
+        })
+    }
+
+    #[test]
+    fn a_chain_becomes_the_tree_that_it_stands_for() {
+        for length in 1..5 {
+            let (chain, tree) = (chain(length), tree(length));
+            assert!(!chain.is_made());
+            for maker in ROOT..length {
+                for present in [&chain, &tree] {
+                    assert!(present.with(|scopes| scopes.owe(maker)).is_empty());
+                }
+                assert_eq!(said(&chain, length), said(&tree, length), "{length} scopes");
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_last_scope_of_a_chain_leaves_it_and_only_there_it_goes_on() {
+        let present = chain(2);
+        assert!(!present.extend(0) && !present.extend(1));
+        assert!(!present.drop_last(1));
+        assert!(present.has(2, 1) && present.has(1, 0) && !present.has(2, 0));
+        assert!(present.drop_last(2) && present.drop_last(1));
+        assert!(!present.has(1, 0) && !present.is_made());
+    }
+
+    #[test]
+    fn a_chain_outlives_the_poll_in_one_word() {
+        let (mut note, mut standing) = (Packed::NONE, Standing::NONE);
+        assert!(!chain(3).end(&mut note, &mut standing));
+        let present = Present::new();
+        present.begin(&mut note, &mut standing, false);
+        assert!(!standing.is_some() && present.has(3, 2) && !present.has(4, 3));
+    }
+
+    #[test]
+    fn a_tree_outlives_the_poll_and_has_no_chain() {
+        let (mut note, mut standing) = (Packed::NONE, Standing::NONE);
+        assert!(!tree(3).end(&mut note, &mut standing));
+        assert!(standing.as_tree().is_some());
+        let present = Present::new();
+        present.begin(&mut note, &mut standing, false);
+        assert!(present.is_made() && !present.has(3, 2) && !present.drop_last(3));
+        assert_eq!(said(&present, 3), said(&tree(3), 3));
+    }
+
+    #[test]
+    fn scopes_that_say_nothing_give_way_to_a_chain() {
+        let present = Present::new();
+        present.with(|_| ());
+        assert!(present.is_made() && !present.extend(0));
+        present.forget_blank();
+        assert!(present.extend(0));
+
+        let present = Present::new();
+        present.with(|scopes| scopes.owe(ROOT));
+        present.forget_blank();
+        assert!(present.is_made(), "the root is owed a request");
+    }
+}

@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 
 use crate::error::{Cancelled, Outcome};
+use crate::task::chain::Straight;
 use crate::task::current::{self, Current, Place};
 use crate::task::owner::Owner;
 
@@ -94,29 +95,37 @@ impl<F: Future> Scoped<F> {
         fire: bool,
         sort: Sort<F::Output>,
     ) -> Poll<Exit<F::Output>> {
-        let mut this = self;
-        let polled = current::with(|current| {
-            let mut this = this.as_mut().project();
-            if fire || !this.scope.goes_straight(current, context) {
-                return this.poll_placed(current, context, fire, sort);
+        // SAFETY: it is not kept.
+        match unsafe { current::get() } {
+            Some(current) => self.poll_in(current, context, fire, sort),
+            None => self.poll_alone(context, fire, sort),
+        }
+    }
+
+    #[inline(always)]
+    fn poll_in(
+        self: Pin<&mut Self>,
+        current: &Current,
+        context: &mut Context<'_>,
+        fire: bool,
+        sort: Sort<F::Output>,
+    ) -> Poll<Exit<F::Output>> {
+        let mut this = self.project();
+        if fire || !this.scope.goes_straight(current, context) {
+            return this.poll_placed(current, context, fire, sort);
+        }
+        // All that can be said of the scopes is how many there are, and so it stays if what is
+        // inside leaves it at that.
+        let _inside = Straight::go(current, this.scope.place);
+        match poll_inner(this.future.as_mut(), context).map(sort) {
+            Poll::Pending if !current.present().is_made() => Poll::Pending,
+            Poll::Ready(Ok(value)) if !current.present().is_made() => {
+                this.future.set(None);
+                this.scope.leave(current, false);
+                Poll::Ready(Exit::Value(value))
             }
-            // All that can be said of the scopes is how many there are, and so it stays if what is
-            // inside leaves it at that.
-            let inside = Straight::go(current, this.scope.place);
-            let polled = poll_inner(this.future.as_mut(), context).map(sort);
-            let exit = match polled {
-                Poll::Pending if !current.present().is_made() => Poll::Pending,
-                Poll::Ready(Ok(value)) if !current.present().is_made() => {
-                    this.future.set(None);
-                    this.scope.leave(current, false);
-                    Poll::Ready(Exit::Value(value))
-                }
-                polled => this.conclude(current, context, polled),
-            };
-            drop(inside);
-            exit
-        });
-        polled.unwrap_or_else(|| this.poll_alone(context, fire, sort))
+            polled => this.conclude(current, context, polled),
+        }
     }
 
     /// Outside any task only the scope's own trigger works.
@@ -178,33 +187,12 @@ impl<F: Future> ScopedProjection<'_, F> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn poll_inner<F: Future>(
     future: Pin<&mut Option<F>>,
     context: &mut Context<'_>,
 ) -> Poll<F::Output> {
     future.as_pin_mut().expect("a cancel scope is polled after its end").poll(context)
-}
-
-/// While it lives, a scope of a chain is the present one; afterwards the one around it is, also on
-/// a panic. All of them are polled with the task's own waker.
-struct Straight<'a> {
-    current: &'a Current,
-    parent: u32,
-}
-
-impl<'a> Straight<'a> {
-    #[inline]
-    fn go(current: &'a Current, place: u32) -> Self {
-        Straight { current, parent: current.go_straight(place) }
-    }
-}
-
-impl Drop for Straight<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.current.go_straight(self.parent);
-    }
 }
 
 /// While it lives, its scope is the present one; afterwards the one around it is, also on a panic.
