@@ -75,7 +75,7 @@ impl Buckets {
     ///
     /// # Safety
     /// The timer is claimed by this thread, or has been taken out of another bucket of this slot.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn insert(&mut self, link: Link, at: u64) -> u64 {
         debug_assert!(self.is_ahead(at));
         let tick = at >> TICK;

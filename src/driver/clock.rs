@@ -103,8 +103,10 @@ impl Sub for Instant {
     }
 }
 
+#[inline]
 fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    // As all of `u128` would do it, at a third of the price.
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(time.subsec_nanos()))
 }
 
 /// A clock that stands still until it is told to go on; this thread's time while it lives.

@@ -152,7 +152,7 @@ impl Timer {
     }
 
     /// Takes the node for this thread, if nobody has it; says where the timer is otherwise.
-    #[inline]
+    #[inline(always)]
     pub(super) fn claim(&self) -> Result<Claim<'_>, Place> {
         let before = self.state.load(Ordering::Relaxed);
         let free = before == IDLE || before == FIRED;

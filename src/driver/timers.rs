@@ -107,7 +107,7 @@ impl Timers {
     ///
     /// True if [`next`](Timers::next) may have become earlier: whoever sleeps until then must be
     /// told. [`Instant::NEVER`] is accepted and never comes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn arm(
         &self,
         slot: usize,
@@ -140,6 +140,7 @@ impl Timers {
         slot.publish_if_earlier(inspection)
     }
 
+    #[inline(never)]
     fn arm_near(&self, claim: Claim<'_>, at: u64, bell: Bell) -> bool {
         let mut heap = self.heap.inside.lock();
         // SAFETY: the timer is claimed.
@@ -147,13 +148,13 @@ impl Timers {
         self.heap.publish_if_earlier(at)
     }
 
-    #[inline]
+    #[inline(always)]
     fn claim<'a>(&self, timer: Pin<&'a Timer>) -> Claim<'a> {
         loop {
             match timer.get_ref().claim() {
                 Ok(claim) => return claim,
                 Err(Place::Claimed) => panic!("a timer is armed by two threads at once"),
-                Err(_) => self.disarm(timer),
+                Err(_) => self.disarm_anywhere(timer.get_ref()),
             }
         }
     }
@@ -188,9 +189,22 @@ impl Timers {
 
     /// Disarms `timer`: it is kept nowhere when this returns, and its waker is gone. If it has
     /// fired, or is not armed, nothing happens.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn disarm(&self, timer: Pin<&Timer>) {
-        let timer = timer.get_ref();
+        // Most timers are far away, and so is the end of most that are not.
+        let left = match timer.place() {
+            Place::Bucket { slot, bucket } => self.leave_bucket(timer.get_ref(), slot, bucket),
+            _ => None,
+        };
+        match left {
+            Some(None) => {}
+            Some(waker) => drop(waker),
+            None => self.disarm_anywhere(timer.get_ref()),
+        }
+    }
+
+    #[inline(never)]
+    fn disarm_anywhere(&self, timer: &Timer) {
         // The waker is dropped after the lock.
         let _waker = loop {
             let left = match timer.place() {
@@ -207,7 +221,7 @@ impl Timers {
     }
 
     /// `None`: it has moved while this thread waited for the lock.
-    #[inline]
+    #[inline(always)]
     fn leave_bucket(&self, timer: &Timer, slot: usize, bucket: usize) -> Option<Option<Waker>> {
         let link = Link::to(timer);
         let mut buckets = self.slots[slot].inside.lock();

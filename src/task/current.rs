@@ -3,8 +3,7 @@
 //! Polls nest, when a task is started eagerly or its future runs another executor: each poll has
 //! its [`Current`] on the stack and puts the outer one back when it ends, also by a panic.
 
-use std::cell::{Cell, RefCell};
-use std::mem::ManuallyDrop;
+use std::cell::Cell;
 use std::ptr::{self, NonNull};
 use std::task::{Poll, Waker};
 
@@ -13,6 +12,7 @@ use crate::probe;
 use crate::sys::thread_local;
 use crate::task::cancel;
 use crate::task::notes::{Carried, Key, Note, Remains};
+use crate::task::present::Present;
 use crate::task::raw::{Header, News, TaskRef};
 use crate::task::scopes::{ROOT, Scopes};
 use crate::task::waker;
@@ -27,8 +27,7 @@ const DEEPEST: u32 = 64;
 /// One poll of one task.
 pub(crate) struct Current {
     task: NonNull<Header>,
-    /// `None` until there is anything to say of them: of most polls there is not.
-    scopes: RefCell<ManuallyDrop<Option<Scopes>>>,
+    scopes: Present,
     /// The scope whose future is being polled.
     scope: Cell<u32>,
     /// The waker it is polled with.
@@ -81,10 +80,20 @@ pub(crate) enum Verdict {
 
 /// Calls `look` with the poll that this thread is in, if it is in one.
 pub(crate) fn with<R>(look: impl FnOnce(&Current) -> R) -> Option<R> {
+    // SAFETY: `look` does not keep it.
+    unsafe { get() }.map(look)
+}
+
+/// The poll that this thread is in, if it is in one.
+///
+/// # Safety
+/// The caller does not keep it: it is there as long as the call in which it was asked for.
+#[inline(always)]
+pub(super) unsafe fn get<'a>() -> Option<&'a Current> {
     let current = CURRENT.with(Cell::get);
     // SAFETY: the pointer is set while the `Current` it leads to is on this thread's stack, below
     // this call, and taken back before that one goes (`Entered`).
-    unsafe { current.as_ref() }.map(look)
+    unsafe { current.as_ref() }
 }
 
 /// The task that this thread is polling.
@@ -149,24 +158,14 @@ impl Drop for Entered {
     }
 }
 
-impl Drop for Current {
-    #[inline]
-    fn drop(&mut self) {
-        // Most scopes are empty when the poll has ended, and are where they are to stay.
-        if self.scopes.get_mut().as_ref().is_some_and(|scopes| !scopes.is_bare()) {
-            self.drop_scopes();
-        }
-    }
-}
-
 impl Current {
     /// A poll without scopes; those of the task are moved in before it begins.
     #[inline]
     pub(crate) fn new(task: NonNull<Header>) -> Self {
         let depth = with(|outer| outer.depth + 1).unwrap_or(0);
-        let (scopes, scope) = (RefCell::new(ManuallyDrop::new(None)), Cell::new(ROOT));
+        let (scopes, scope, waker) = (Present::new(), Cell::new(ROOT), Through::default());
         let [woken, asked, holds_jobs] = [const { Cell::new(false) }; 3];
-        Current { task, scopes, scope, waker: Through::default(), woken, asked, holds_jobs, depth }
+        Current { task, scopes, scope, waker, woken, asked, holds_jobs, depth }
     }
 
     /// # Safety
@@ -176,13 +175,13 @@ impl Current {
     }
 
     #[inline]
-    pub(crate) fn scopes_mut(&mut self) -> &mut Option<Scopes> {
-        self.scopes.get_mut()
+    pub(super) fn present(&self) -> &Present {
+        &self.scopes
     }
 
-    #[inline(never)]
-    fn drop_scopes(&mut self) {
-        drop(self.scopes_mut().take());
+    #[inline]
+    pub(super) fn present_mut(&mut self) -> &mut Present {
+        &mut self.scopes
     }
 
     pub(crate) fn holds_jobs(&self) -> bool {
@@ -219,7 +218,7 @@ impl Current {
 
     /// The scopes, for a few steps without foreign code.
     pub(crate) fn scopes<R>(&self, change: impl FnOnce(&mut Scopes) -> R) -> R {
-        change(Scopes::of(&mut self.scopes.borrow_mut()))
+        self.scopes.with(change)
     }
 
     /// The root was polled, and there is nothing to be judged: nobody asks it for anything, and, if
@@ -227,7 +226,7 @@ impl Current {
     #[inline]
     pub(super) fn is_plain(&self, over: bool) -> bool {
         let plain = |scopes: &Scopes| scopes.is_plain() && !(over && scopes.is_noted());
-        self.scopes.borrow().as_ref().is_none_or(plain)
+        self.scopes.look(plain).unwrap_or(true)
     }
 
     pub(crate) fn scope(&self) -> u32 {
@@ -252,6 +251,12 @@ impl Current {
         let (data, functions) = self.waker.get();
         self.waker.set(self.identity(waker));
         Place { scope: self.scope.replace(scope), data, functions }
+    }
+
+    /// As [`go_into`](Current::go_into), in a chain and with the task's own waker, both ways.
+    #[inline]
+    pub(super) fn go_straight(&self, scope: u32) -> u32 {
+        self.scope.replace(scope)
     }
 
     pub(crate) fn come_back(&self, place: Place) {
@@ -405,6 +410,10 @@ impl Current {
 
     /// What is awaited is looked at again: what went to it through this scope's note?
     pub(crate) fn claim(&self, key: Key) -> Carried {
+        if !self.scopes.is_made() {
+            // There is no note.
+            return Carried::default();
+        }
         let scope = self.scope();
         self.scopes(|scopes| scopes.claim(scope, key)).0
     }

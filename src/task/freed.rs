@@ -30,10 +30,10 @@ impl Header {
         unsafe {
             let waiter = self.waiter.with_mut(|waiter| (*waiter).is_none());
             let note = self.note.with_mut(|note| !(*note).is_some());
-            let tree = self.tree.with_mut(|tree| (*tree).is_none());
+            let standing = self.standing.with_mut(|standing| !(*standing).is_some());
             let cold = self.cold.with_mut(|cold| (*cold).is_none());
             let vars = self.vars.with_mut(|vars| (*vars).is_unset());
-            waiter & note & tree & cold & vars
+            waiter & note & standing & cold & vars
         }
     }
 }
@@ -48,7 +48,7 @@ fn drop_parts(header: NonNull<Header>) {
     unsafe {
         header.waiter.with_mut(|waiter| ptr::drop_in_place(waiter));
         header.note.with_mut(|note| ptr::drop_in_place(note));
-        header.tree.with_mut(|tree| ptr::drop_in_place(tree));
+        header.standing.with_mut(|standing| ptr::drop_in_place(standing));
     }
     // SAFETY: as in `free`; it is not read again.
     let cold = header.cold.with_mut(|cold| unsafe { cold.read() });

@@ -12,6 +12,7 @@ use crate::probe;
 use crate::task::answers::{End, Ending, Start};
 use crate::task::current::{Current, Verdict};
 use crate::task::ends::{complete, complete_with_value};
+use crate::task::present::Present;
 use crate::task::raw::{Header, TaskRef, clear_contained};
 use crate::task::report::{Report, Stopwatch};
 use crate::task::{Why, cancel, jobs, waker};
@@ -121,9 +122,9 @@ pub(super) fn kill_running(raw: NonNull<Header>) {
     // SAFETY: the task is RUNNING, so the runtime's reference is there.
     let header = unsafe { raw.as_ref() };
     header.report_destroyed();
-    let mut scopes = None;
-    header.take_scopes(&mut scopes, false);
-    drop(scopes);
+    let present = Present::new();
+    header.take_scopes(&present, false);
+    drop(present);
     clear_contained(raw, "the future of a task that was ended by force");
     complete(raw, Ending::Cancelled, None);
 }
@@ -143,7 +144,7 @@ fn poll_once(raw: NonNull<Header>, start: Start) {
     let mut verdict = None;
     {
         let mut current = Current::new(raw);
-        header.take_scopes(current.scopes_mut(), start.passed);
+        header.take_scopes(current.present(), start.passed);
         // SAFETY: the guard is dropped two lines on, while `current` is still in its place.
         let entered = unsafe { current.enter() };
         let came = poll_scoped(raw, &current, start, &mut verdict);
@@ -287,7 +288,7 @@ fn panicked(header: &Header, payload: Box<dyn Any + Send>) -> Verdict {
 fn suspend(raw: NonNull<Header>, current: &mut Current) {
     // SAFETY: as in `poll_once`, until `end_poll` below.
     let header = unsafe { raw.as_ref() };
-    let noted = header.put_scopes(current.scopes_mut());
+    let noted = header.put_scopes(current.present_mut());
     if current.is_woken() {
         // It stays RUNNING while it is queued, which says the same to everybody else: not idle.
         return schedule(raw, Why::Yielded);

@@ -10,7 +10,7 @@
 //! |-------------------------|--------------------------|-----------------------------------|
 //! | stage                   | the polling thread       | DONE: the handle; else nobody     |
 //! | vars                    | the polling thread; writes| who holds the lock, to read       |
-//! | note, tree              | its stack has them       | idle: who holds the lock, to read |
+//! | note, standing          | its stack has them       | idle: who holds the lock, to read |
 //! | waiter, cold            | who holds the short lock | the same                          |
 
 use std::alloc::Layout;
@@ -26,13 +26,15 @@ use crate::probe;
 use crate::sys::{AtomicU64, UnsafeCell};
 use crate::task::Why;
 use crate::task::answers::Wake;
+use crate::task::chain::Standing;
 use crate::task::earliest::Earliest;
 use crate::task::freelist::Shape;
 use crate::task::hooks::Hooks;
 use crate::task::memory::Home;
 use crate::task::notes::{Note, Packed};
 use crate::task::poll::{Runnable, kill_running, schedule};
-use crate::task::scopes::{Fired, Scopes, Tree};
+use crate::task::present::Present;
+use crate::task::scopes::Fired;
 use crate::task::state::State;
 use crate::task::templates::Template;
 use crate::task::vars;
@@ -53,7 +55,7 @@ pub(crate) struct Header {
     waiter: UnsafeCell<Earliest>,
     cold: UnsafeCell<Option<Box<Cold>>>,
     note: UnsafeCell<Packed>,
-    tree: UnsafeCell<Option<Box<Tree>>>,
+    standing: UnsafeCell<Standing>,
     pub(super) vars: UnsafeCell<Vars>,
 }
 
@@ -183,7 +185,7 @@ where
         (&raw mut (*cell).header.waiter).write(UnsafeCell::new(Earliest::NONE));
         (&raw mut (*cell).header.cold).write(UnsafeCell::new(None));
         (&raw mut (*cell).header.note).write(UnsafeCell::new(Packed::NONE));
-        (&raw mut (*cell).header.tree).write(UnsafeCell::new(None));
+        (&raw mut (*cell).header.standing).write(UnsafeCell::new(Standing::NONE));
         (&raw mut (*cell).header.vars).write(UnsafeCell::new(vars));
         (&raw mut (*cell).stage).write(UnsafeCell::new(Stage::Future(future)));
     }
@@ -329,39 +331,37 @@ impl Header {
 
     /// What this task awaits, if its note is published: under the short lock, while idle.
     pub(crate) fn published(&self) -> Note {
-        self.tree.with(|tree| {
+        self.standing.with(|standing| {
             self.note.with_mut(|note| {
                 // SAFETY: the lock keeps polls from beginning, so nobody else touches these.
-                let (tree, note) = unsafe { (&*tree, &mut *note) };
-                let leaf = tree.as_ref().and_then(|tree| tree.published());
+                let (standing, note) = unsafe { (&*standing, &mut *note) };
+                let leaf = standing.as_tree().and_then(|tree| tree.published());
                 leaf.map_or_else(|| note.awaited(), Note::awaited)
             })
         })
     }
 
+    /// What the poll that begins finds.
     #[inline]
-    pub(super) fn take_scopes(&self, scopes: &mut Option<Scopes>, passed: bool) {
-        self.tree.with_mut(|tree| {
+    pub(super) fn take_scopes(&self, present: &Present, passed: bool) {
+        self.standing.with_mut(|standing| {
             self.note.with_mut(|note| {
                 // SAFETY: called by the polling thread; polls wait for the short lock.
-                let (tree, note) = unsafe { (&mut *tree, &mut *note) };
-                if note.is_some() || tree.is_some() {
-                    Scopes::begin(scopes, note, tree, passed);
-                }
+                let (standing, note) = unsafe { (&mut *standing, &mut *note) };
+                present.begin(note, standing, passed);
             });
         });
     }
 
     /// True: the one task that is awaited has been put where others can find it.
     #[inline]
-    pub(super) fn put_scopes(&self, scopes: &mut Option<Scopes>) -> bool {
-        let Some(scopes) = scopes else { return false };
-        self.tree.with_mut(|tree| {
+    pub(super) fn put_scopes(&self, present: &mut Present) -> bool {
+        self.standing.with_mut(|standing| {
             self.note.with_mut(|note| {
                 // SAFETY: called by the polling thread, still RUNNING; both places are empty
                 // since `take_scopes`.
-                let (tree, note) = unsafe { (&mut *tree, &mut *note) };
-                scopes.end(note, tree)
+                let (standing, note) = unsafe { (&mut *standing, &mut *note) };
+                present.end(note, standing)
             })
         })
     }

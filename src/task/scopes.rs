@@ -21,6 +21,7 @@ use std::task::Waker;
 use crate::error::Message;
 use crate::probe;
 use crate::sys::Arc;
+use crate::task::chain::Standing;
 use crate::task::members::Members;
 use crate::task::notes::{Carried, Note, Packed, Remains};
 
@@ -115,6 +116,18 @@ impl Drop for Tree {
 }
 
 impl Tree {
+    /// The tree that a chain of that length stands for, which is not zero.
+    pub(super) fn of_chain(length: u32) -> Box<Tree> {
+        let entry = |parent: u32| {
+            let children = u32::from(parent + 1 < length);
+            Entry { flags: LIVE, parent, children, ..Entry::NEW }
+        };
+        let mut tree = Box::<Tree>::default();
+        tree.entries.extend((0..length).map(entry));
+        tree.under_root = 1;
+        tree
+    }
+
     /// The published note, if the one leaf is a scope.
     pub(crate) fn published(&self) -> Option<&Note> {
         self.published.map(|leaf| &self.entries[leaf as usize - 1].note)
@@ -133,17 +146,15 @@ pub(crate) struct Scopes {
 }
 
 impl Scopes {
-    const NEW: Scopes = Scopes { root: Entry::NEW, tree: None, message: None, absorbing: false };
+    pub(super) const NEW: Scopes =
+        Scopes { root: Entry::NEW, tree: None, message: None, absorbing: false };
 
-    /// The scopes of this poll, which are made if need be: as one constant, for what is written in
-    /// small pieces and read in large ones is slow.
-    #[inline]
-    pub(super) fn of(scopes: &mut Option<Scopes>) -> &mut Scopes {
-        if scopes.is_none() {
-            // What was there, nothing, need not be dropped.
-            std::mem::forget(std::mem::replace(scopes, const { Some(Scopes::NEW) }));
-        }
-        scopes.as_mut().expect("made above")
+    /// Goes on with the tree that a chain stands for.
+    #[cold]
+    pub(super) fn unfold(&mut self, chain: u32) {
+        let tree = Tree::of_chain(chain);
+        self.root.children = tree.under_root;
+        self.tree = Some(tree);
     }
 
     /// Begins a poll: takes over what the header kept. `passed`: a request went through the
@@ -151,27 +162,21 @@ impl Scopes {
     ///
     /// In place, and nothing is moved that is not there: this is part of many polls.
     #[inline(never)]
-    pub(super) fn begin(
-        scopes: &mut Option<Scopes>,
-        note: &mut Packed,
-        tree: &mut Option<Box<Tree>>,
-        passed: bool,
-    ) {
-        let scopes = Scopes::of(scopes);
+    pub(super) fn begin(&mut self, note: &mut Packed, standing: &mut Standing, passed: bool) {
         if note.is_some() {
-            scopes.root.before = note.take();
+            self.root.before = note.take();
         }
         let mut published = None;
-        if let Some(mut tree) = tree.take() {
+        if let Some(mut tree) = standing.take_tree() {
             published = tree.published.take();
-            scopes.root.children = tree.under_root;
-            scopes.tree = Some(tree);
+            self.root.children = tree.under_root;
+            self.tree = Some(tree);
         }
         if passed {
             let carried = Carried { task: true, scope: false };
             match published {
-                Some(leaf) => scopes.entry(leaf).note.carry(carried),
-                None => scopes.root.before.carry(carried),
+                Some(leaf) => self.entry(leaf).note.carry(carried),
+                None => self.root.before.carry(carried),
             }
         }
     }
@@ -179,7 +184,7 @@ impl Scopes {
     /// Ends a poll that stays pending: what the header is to keep goes there. True: the task's one
     /// leaf has a note to publish.
     #[inline(never)]
-    pub(super) fn end(&mut self, note: &mut Packed, tree: &mut Option<Box<Tree>>) -> bool {
+    pub(super) fn end(&mut self, note: &mut Packed, standing: &mut Standing) -> bool {
         let mut noted = self.root.note.is_reliable();
         if let Some(mut own) = self.tree.take() {
             own.under_root = self.root.children;
@@ -187,7 +192,7 @@ impl Scopes {
                 own.published = own.single_noted_leaf();
                 noted = own.published.is_some();
             }
-            *tree = Some(own);
+            *standing = Standing::tree(own);
         }
         if !matches!(self.root.note, Note::None) {
             *note = Packed::pack(std::mem::take(&mut self.root.note));
@@ -199,6 +204,11 @@ impl Scopes {
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         self.root.flags == 0 && matches!(self.root.before, Note::None)
+    }
+
+    /// It might as well not be there: no scopes, no notes, and nobody asks for anything.
+    pub(super) fn is_blank(&self) -> bool {
+        self.root.flags == 0 && !self.absorbing && self.is_bare()
     }
 
     /// There is nothing in it that has to be dropped.

@@ -14,8 +14,14 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 
 use crate::error::{Cancelled, Outcome};
+use crate::task::chain::Straight;
 use crate::task::current::{self, Current, Place};
 use crate::task::owner::Owner;
+
+#[path = "catch.rs"]
+mod catch;
+
+pub use catch::{CatchCancelled, catch_cancelled, catch_cancelled_any};
 
 /// How a scope ended.
 #[derive(Debug)]
@@ -45,6 +51,7 @@ pub(crate) fn by_nothing<T>(output: T) -> Result<T, Cancelled> {
 pin_project! {
     /// A future in a cancel scope.
     #[derive(Debug)]
+    #[project = ScopedProjection]
     pub(crate) struct Scoped<F> {
         // Before `scope`: what is inside leaves before what is around it.
         #[pin]
@@ -60,7 +67,7 @@ pin_project! {
 #[derive(Debug, Default)]
 pub(super) struct Scope {
     pub(super) owner: Option<Owner>,
-    /// It stays where it is once it is entered.
+    /// It stays where it is once it is entered, and only its own polls know where that is.
     pinned: bool,
     pub(super) place: u32,
     pub(super) generation: u32,
@@ -81,48 +88,48 @@ impl<F: Future> Scoped<F> {
     ///
     /// # Panics
     /// If it is polled again after its end.
+    #[inline(always)]
     pub(crate) fn poll(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         fire: bool,
         sort: Sort<F::Output>,
     ) -> Poll<Exit<F::Output>> {
-        let mut this = self;
-        let polled = current::with(|current| {
-            this.as_mut().project().scope.enter(current, context);
-            let inside = Inside::go(current, this.scope.place, context);
-            let polled = this.as_mut().poll_inside(current, context, fire, sort);
-            drop(inside);
-            polled
-        });
-        polled.unwrap_or_else(|| this.poll_alone(context, fire, sort))
+        // SAFETY: it is not kept.
+        match unsafe { current::get() } {
+            Some(current) => self.poll_in(current, context, fire, sort),
+            None => self.poll_alone(context, fire, sort),
+        }
     }
 
-    fn poll_inside(
+    #[inline(always)]
+    fn poll_in(
         self: Pin<&mut Self>,
         current: &Current,
         context: &mut Context<'_>,
         fire: bool,
         sort: Sort<F::Output>,
     ) -> Poll<Exit<F::Output>> {
-        let this = self.project();
-        if fire && !this.scope.fired {
-            this.scope.fire(current);
+        let mut this = self.project();
+        if fire || !this.scope.goes_straight(current, context) {
+            return this.poll_placed(current, context, fire, sort);
         }
-        let polled = this.scope.poll_inside(current, context, this.future, sort);
-        polled.map(|ended| match ended {
-            Ok(value) => {
+        // All that can be said of the scopes is how many there are, and so it stays if what is
+        // inside leaves it at that.
+        let _inside = Straight::go(current, this.scope.place);
+        match poll_inner(this.future.as_mut(), context).map(sort) {
+            Poll::Pending if !current.present().is_made() => Poll::Pending,
+            Poll::Ready(Ok(value)) if !current.present().is_made() => {
+                this.future.set(None);
                 this.scope.leave(current, false);
-                Exit::Value(value)
+                Poll::Ready(Exit::Value(value))
             }
-            Err(cancelled) => {
-                let mine = this.scope.leave(current, true);
-                Exit::Unwound { cancelled, mine }
-            }
-        })
+            polled => this.conclude(current, context, polled),
+        }
     }
 
     /// Outside any task only the scope's own trigger works.
+    #[inline(never)]
     fn poll_alone(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -146,6 +153,48 @@ impl<F: Future> Scoped<F> {
     }
 }
 
+impl<F: Future> ScopedProjection<'_, F> {
+    /// The scope has a place, or gets one.
+    #[inline(never)]
+    fn poll_placed(
+        &mut self,
+        current: &Current,
+        context: &mut Context<'_>,
+        fire: bool,
+        sort: Sort<F::Output>,
+    ) -> Poll<Exit<F::Output>> {
+        self.scope.enter(current, context);
+        let inside = Inside::go(current, self.scope.place, context);
+        if fire && !self.scope.fired {
+            self.scope.fire(current);
+        }
+        let polled = self.scope.poll_inside(current, context, self.future.as_mut(), sort);
+        let exit = self.scope.exit(current, polled);
+        drop(inside);
+        exit
+    }
+
+    /// What is inside has said more of the scopes.
+    #[inline(never)]
+    fn conclude(
+        &mut self,
+        current: &Current,
+        context: &Context<'_>,
+        polled: Poll<Result<F::Output, Cancelled>>,
+    ) -> Poll<Exit<F::Output>> {
+        let polled = self.scope.conclude(current, context, self.future.as_mut(), polled);
+        self.scope.exit(current, polled)
+    }
+}
+
+#[inline(always)]
+fn poll_inner<F: Future>(
+    future: Pin<&mut Option<F>>,
+    context: &mut Context<'_>,
+) -> Poll<F::Output> {
+    future.as_pin_mut().expect("a cancel scope is polled after its end").poll(context)
+}
+
 /// While it lives, its scope is the present one; afterwards the one around it is, also on a panic.
 pub(super) struct Inside<'a> {
     current: &'a Current,
@@ -165,13 +214,35 @@ impl Drop for Inside<'_> {
 }
 
 impl Scope {
+    /// A poll of the scope begins, and says nothing of it: it stays in the chain, or is the next
+    /// one there.
+    #[inline(always)]
+    fn goes_straight(&mut self, current: &Current, context: &Context<'_>) -> bool {
+        if !current.is_own(context.waker()) {
+            return false;
+        }
+        let parent = current.scope();
+        match &self.owner {
+            Some(owner) => current.is(owner) && current.present().has(self.place, parent),
+            None => {
+                let unasked = current.header().state.requests_unless_news() == Some(0);
+                let joins = unasked && !self.fired && current.present().extend(parent);
+                if joins {
+                    (self.place, self.generation, self.at_entry) = (parent + 1, 0, 0);
+                    self.belong_to(current);
+                }
+                joins
+            }
+        }
+    }
+
     /// A poll of the scope begins: it finds its place in the task that polls it. True: a new one.
     pub(super) fn enter(&mut self, current: &Current, context: &Context<'_>) -> bool {
         let parent = current.scope();
         let moved = !self.owner.as_ref().is_some_and(|owner| current.is(owner));
         let own = current.is_own(context.waker());
         if moved {
-            self.move_in(current, parent);
+            self.move_in(current, parent, own);
             if own {
                 // There is nothing in a new place.
                 return true;
@@ -212,14 +283,26 @@ impl Scope {
             current.absorb(|| future.set(None));
             return Poll::Ready(Err(current.take(place)));
         }
-        let inside = future.as_mut().as_pin_mut();
-        let polled = inside.expect("a cancel scope is polled after its end").poll(context);
-        let quiet = current.scopes(|scopes| scopes.is_quiet(place));
+        let polled = poll_inner(future.as_mut(), context).map(sort);
+        self.conclude(current, context, future, polled)
+    }
+
+    /// What is inside was polled.
+    fn conclude<F: Future>(
+        &mut self,
+        current: &Current,
+        context: &Context<'_>,
+        mut future: Pin<&mut Option<F>>,
+        polled: Poll<Result<F::Output, Cancelled>>,
+    ) -> Poll<Result<F::Output, Cancelled>> {
+        let place = self.place;
+        // Of a scope in a chain nobody wants anything.
+        let quiet = !current.present().is_made() || current.scopes(|scopes| scopes.is_quiet(place));
         if !quiet && must_unwind(current, place) {
             current.absorb(|| future.set(None));
             return Poll::Ready(Err(current.take(place)));
         }
-        match polled.map(sort) {
+        match polled {
             Poll::Ready(Ok(value)) => {
                 future.set(None);
                 Poll::Ready(Ok(value))
@@ -244,7 +327,7 @@ impl Scope {
     }
 
     /// The scope is new to this task; one that was in another leaves that one, with its count.
-    fn move_in(&mut self, current: &Current, parent: u32) {
+    fn move_in(&mut self, current: &Current, parent: u32, own: bool) {
         if self.owner.is_some() {
             self.move_out();
         }
@@ -253,8 +336,19 @@ impl Scope {
         if fired {
             current.header().state.count_one();
         }
-        (self.place, self.generation) =
-            current.scopes(|scopes| scopes.enter(parent, fired, undelivered));
+        let straight = own && self.pinned && !fired;
+        if straight {
+            current.present().forget_blank();
+        }
+        (self.place, self.generation) = match straight && current.present().extend(parent) {
+            true => (parent + 1, 0),
+            false => current.scopes(|scopes| scopes.enter(parent, fired, undelivered)),
+        };
+        self.belong_to(current);
+    }
+
+    #[inline(always)]
+    fn belong_to(&mut self, current: &Current) {
         let stays = self.pinned && current.header().encloses(std::ptr::from_ref(self).addr());
         self.owner = Some(match stays {
             // SAFETY: the scope lies in the cell of the task, and pinned, so it is dropped before
@@ -299,8 +393,32 @@ impl Scope {
         }
     }
 
+    /// What a poll came to; the scope is over if it ended.
+    fn exit<T>(&mut self, current: &Current, polled: Poll<Result<T, Cancelled>>) -> Poll<Exit<T>> {
+        polled.map(|ended| match ended {
+            Ok(value) => {
+                self.leave(current, false);
+                Exit::Value(value)
+            }
+            Err(cancelled) => {
+                let mine = self.leave(current, true);
+                Exit::Unwound { cancelled, mine }
+            }
+        })
+    }
+
     /// The scope is over. True: it had fired, and no other request concerns it than at its entry.
+    #[inline]
     fn leave(&mut self, current: &Current, absorb: bool) -> bool {
+        if current.present().drop_last(self.place) {
+            self.owner = None;
+            return false;
+        }
+        self.leave_place(current, absorb)
+    }
+
+    #[inline(never)]
+    fn leave_place(&mut self, current: &Current, absorb: bool) -> bool {
         let (parent, fired) = self.depart(current, absorb);
         if fired {
             current.header().state.uncancel();
@@ -342,107 +460,22 @@ fn must_unwind(current: &Current, place: u32) -> bool {
 
 impl Drop for Scope {
     /// Dropped half-way, or with its task: its own request is taken back.
+    #[inline]
     fn drop(&mut self) {
+        if self.owner.is_some() {
+            self.go();
+        }
+    }
+}
+
+impl Scope {
+    #[inline(never)]
+    fn go(&mut self) {
         let Some(owner) = &self.owner else { return };
         if current::with(|current| current.is(owner)) == Some(true) {
             current::with(|current| self.leave(current, false));
         } else {
             self.move_out();
         }
-    }
-}
-
-pin_project! {
-    /// The future of [`catch_cancelled`].
-    #[must_use = "futures do nothing unless they are polled"]
-    #[derive(Debug)]
-    pub struct CatchCancelled<F> where F: Future {
-        #[pin]
-        scoped: Scoped<F>,
-        sort: Sort<F::Output>,
-    }
-}
-
-impl<F: Future> Future for CatchCancelled<F> {
-    type Output = Result<F::Output, Cancelled>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        this.scoped.poll(context, false, *this.sort).map(|exit| match exit {
-            Exit::Value(value) => Ok(value),
-            Exit::Unwound { cancelled, .. } => Err(cancelled),
-        })
-    }
-}
-
-/// Runs `future` and catches its cancellation: `try .. except CancelledError`.
-///
-/// When the task is asked to end while it is suspended inside, `future` is dropped, and this
-/// returns `Err`: the code that follows cleans up, with awaits if need be (nothing interrupts it
-/// again unless a new request arrives, CAN-27), and then lets the cancellation go on with
-/// [`raise`](Cancelled::raise) or swallows it (CAN-11). The task's count of requests stays as it
-/// is; [`uncancel`](crate::TaskRef::uncancel) takes one back.
-///
-/// An output of `Err` whose error is a cancellation counts as one, too. For futures with other
-/// outputs than a task's, see [`catch_cancelled_any`].
-///
-/// # Errors
-/// [`Cancelled`], if `future` was unwound.
-///
-/// # Examples
-///
-/// ```
-/// use std::time::Duration;
-/// use filch::{catch_cancelled, sleep, spawn};
-///
-/// let main = async {
-///     let task = spawn(async {
-///         if let Err(cancelled) = catch_cancelled(sleep(Duration::from_secs(3600))).await {
-///             sleep(Duration::from_secs(1)).await; // clean up
-///             cancelled.raise().await;
-///         }
-///         Ok(())
-///     });
-///     sleep(Duration::from_secs(1)).await;
-///     task.cancel();
-///     assert!(task.await.unwrap_err().is_cancelled());
-///     Ok(())
-/// };
-/// filch::sim::run(0, main).unwrap();
-/// ```
-#[doc(alias("CancelledError", "except", "finally"))]
-pub fn catch_cancelled<F>(future: F) -> CatchCancelled<F>
-where
-    F: Future<Output: Outcome>,
-{
-    CatchCancelled { scoped: Scoped::new(future), sort: by_error }
-}
-
-/// As [`catch_cancelled`], for a future with any output; it sees unwinding only.
-///
-/// # Errors
-/// [`Cancelled`], if `future` was unwound.
-pub fn catch_cancelled_any<F: Future>(future: F) -> CatchCancelled<F> {
-    CatchCancelled { scoped: Scoped::new(future), sort: by_nothing }
-}
-
-impl Cancelled {
-    /// Lets the cancellation go on: unwinds the scope that this stands in, or ends the task.
-    ///
-    /// It never returns; what stands beside it, in a `select!` or a `join!`, is unwound with it.
-    ///
-    /// # Panics
-    /// Outside a task.
-    pub async fn raise(self) -> ! {
-        let mut message = Some(self.into_message());
-        std::future::poll_fn(|_| {
-            let message = message.take().flatten();
-            current::with(|current| current.unwind(message)).unwrap_or_else(|| {
-                panic!("a cancellation can be raised only inside a task: return it as an error")
-            });
-            Poll::<std::convert::Infallible>::Pending
-        })
-        .await;
-        unreachable!("an unwound future is polled again")
     }
 }
