@@ -29,11 +29,10 @@ impl Header {
         // SAFETY: the caller is alone with the cell.
         unsafe {
             let waiter = self.waiter.with_mut(|waiter| (*waiter).is_none());
-            let note = self.note.with_mut(|note| !(*note).is_some());
             let standing = self.standing.with_mut(|standing| !(*standing).is_some());
             let cold = self.cold.with_mut(|cold| (*cold).is_none());
             let vars = self.vars.with_mut(|vars| (*vars).is_unset());
-            waiter & note & standing & cold & vars
+            waiter & standing & cold & vars
         }
     }
 }
@@ -47,7 +46,6 @@ fn drop_parts(header: NonNull<Header>) {
     // SAFETY: as in `free`.
     unsafe {
         header.waiter.with_mut(|waiter| ptr::drop_in_place(waiter));
-        header.note.with_mut(|note| ptr::drop_in_place(note));
         header.standing.with_mut(|standing| ptr::drop_in_place(standing));
     }
     // SAFETY: as in `free`; it is not read again.

@@ -4,15 +4,15 @@
 //! it, a [`Runnable`], which goes to a queue through its home's [`Schedule`]; somebody runs it, and
 //! it either ends (`ends`), sleeps until its waker (`waker`) makes a new right, or is queued again
 //! at once. While it is polled (`poll`), `current` knows it, and `present` what stands inside it:
-//! a `chain`, of which there is nothing to say, or `scopes`; `debts` says who of them is owed a
-//! request, and `notes` whom it awaits: one task, or `several` as one. A request to end comes in
-//! through `cancel`, perhaps from a group of which the task is one of the `children` (`members`),
-//! and is delivered by `unwind`, or to a group's scope by `grouped`. Handles (`handle`) wait for
-//! its end, as whoever stands in its list (`hooks`, `earliest`), and the first look at the error
-//! belongs to them. Its memory comes from its home (`memory`), where also all live tasks are found
-//! (`live`); what it has in common with others that are spawned there stands elsewhere
-//! (`templates`). Its context variables travel with it (`vars`). What goes wrong and nobody waits
-//! for is reported (`report`).
+//! a `chain`, of which there is nothing to say, or `scopes`; in between that is one word
+//! (`standing`). `debts` says who of them is owed a request, and `notes` whom it awaits: one task,
+//! or `several` as one. A request to end comes in through `cancel`, perhaps from a group of which
+//! the task is one of the `children` (`members`), and is delivered by `unwind`, or to a group's
+//! scope by `grouped`. Handles (`handle`) wait for its end, as whoever stands in its list (`hooks`,
+//! `earliest`), and the first look at the error belongs to them. Its memory comes from its home
+//! (`memory`), where also all live tasks are found (`live`); what it has in common with others that
+//! are spawned there stands elsewhere (`templates`). Its context variables travel with it (`vars`).
+//! What goes wrong and nobody waits for is reported (`report`).
 
 pub(crate) mod answers;
 pub(crate) mod cancel;
@@ -40,6 +40,7 @@ pub(crate) mod reasons;
 pub(crate) mod report;
 pub(crate) mod scopes;
 pub(crate) mod several;
+mod standing;
 pub(crate) mod state;
 mod templates;
 pub(crate) mod unpolled;

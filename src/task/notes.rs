@@ -4,7 +4,6 @@
 //! While its scope is polled there are two of each note: what the poll before left (`before`), to
 //! be taken up again, and what the present one leaves.
 
-use std::mem::ManuallyDrop;
 use std::task::Waker;
 
 use crate::sys::Arc;
@@ -19,16 +18,20 @@ pub(crate) struct Carried {
     pub(crate) scope: bool,
 }
 
+const CARRIED_TASK: usize = 1 << 0;
+const CARRIED_SCOPE: usize = 1 << 1;
+
 impl Carried {
     pub(crate) fn any(self) -> bool {
         self.task || self.scope
     }
 
-    fn bits(self) -> usize {
+    /// As the two lowest bits of a word.
+    pub(super) fn bits(self) -> usize {
         usize::from(self.task) * CARRIED_TASK + usize::from(self.scope) * CARRIED_SCOPE
     }
 
-    fn of(bits: usize) -> Self {
+    pub(super) fn of(bits: usize) -> Self {
         Carried { task: bits & CARRIED_TASK != 0, scope: bits & CARRIED_SCOPE != 0 }
     }
 }
@@ -95,77 +98,6 @@ impl Note {
             carried.task |= more.task;
             carried.scope |= more.scope;
         }
-    }
-}
-
-/// A note in one word, as a task keeps it between polls: where the awaited task is, or the several;
-/// and in the bits that are zero in every such address, what was carried and which of the two it
-/// is.
-#[derive(Debug)]
-pub(super) struct Packed(*const ());
-
-const CARRIED_TASK: usize = 1 << 0;
-const CARRIED_SCOPE: usize = 1 << 1;
-const SEVERAL: usize = 1 << 2;
-const BITS: usize = CARRIED_TASK | CARRIED_SCOPE | SEVERAL;
-/// Nothing is at this address.
-const BLANK: usize = SEVERAL;
-
-const _: () = assert!(align_of::<Several>() > BITS);
-
-impl Packed {
-    pub(super) const NONE: Packed = Packed(std::ptr::null());
-
-    #[inline]
-    pub(super) fn pack(note: Note) -> Self {
-        let (address, bits) = match note {
-            Note::None => return Packed::NONE,
-            Note::Blank => return Packed(std::ptr::without_provenance(BLANK)),
-            Note::One(task, carried) => (ManuallyDrop::new(task).address(), carried.bits()),
-            Note::Several(several, carried) => {
-                (Arc::into_raw(several).cast(), carried.bits() | SEVERAL)
-            }
-        };
-        debug_assert!(address.addr() & BITS == 0);
-        Packed(address.map_addr(|address| address | bits))
-    }
-
-    #[inline]
-    pub(super) fn is_some(&self) -> bool {
-        !self.0.is_null()
-    }
-
-    #[inline]
-    pub(super) fn take(&mut self) -> Note {
-        let packed = std::mem::replace(&mut self.0, std::ptr::null());
-        if packed.is_null() {
-            return Note::None;
-        }
-        if packed.addr() == BLANK {
-            return Note::Blank;
-        }
-        let (bits, carried) = (packed.addr() & BITS, Carried::of(packed.addr()));
-        let address = packed.map_addr(|address| address & !BITS);
-        if bits & SEVERAL != 0 {
-            // SAFETY: it comes from the `Arc` that `pack` kept, and is taken out once.
-            return Note::Several(unsafe { Arc::from_raw(address.cast()) }, carried);
-        }
-        // SAFETY: it comes from the `TaskRef` that `pack` kept, and is taken out once.
-        Note::One(unsafe { TaskRef::from_raw(address) }, carried)
-    }
-
-    /// As [`Note::awaited`].
-    pub(super) fn awaited(&mut self) -> Note {
-        let note = self.take();
-        let awaited = note.awaited();
-        *self = Packed::pack(note);
-        awaited
-    }
-}
-
-impl Drop for Packed {
-    fn drop(&mut self) {
-        drop(self.take());
     }
 }
 

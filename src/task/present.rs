@@ -6,9 +6,8 @@
 use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;
 
-use crate::task::chain::Standing;
-use crate::task::notes::Packed;
 use crate::task::scopes::Scopes;
+use crate::task::standing::Standing;
 
 /// See the head of this file. Of most polls there is nothing to say: so it is made in place, and
 /// only if need be.
@@ -105,24 +104,24 @@ impl Present {
     /// Begins a poll: takes over what the header kept. `passed`: a request went through the
     /// published note.
     #[inline]
-    pub(super) fn begin(&self, note: &mut Packed, standing: &mut Standing, passed: bool) {
-        if !note.is_some() && !standing.is_some() {
+    pub(super) fn begin(&self, standing: &mut Standing, passed: bool) {
+        if !standing.is_some() {
             return;
         }
-        match standing.take_chain_unless(note.is_some()) {
+        match standing.take_chain() {
             Some(length) => self.reach.set(length + 1),
-            None => self.with(|scopes| scopes.begin(note, standing, passed)),
+            None => self.with(|scopes| scopes.begin(standing, passed)),
         }
     }
 
     /// Ends a poll that stays pending: what the header is to keep goes there. True: the task's one
     /// leaf has a note to publish.
     #[inline]
-    pub(super) fn end(&mut self, note: &mut Packed, standing: &mut Standing) -> bool {
+    pub(super) fn end(&mut self, standing: &mut Standing) -> bool {
         match self.reach.get() {
             NONE => false,
             // SAFETY: they are made, by the invariant.
-            0 => unsafe { self.scopes.get_mut().assume_init_mut() }.end(note, standing),
+            0 => unsafe { self.scopes.get_mut().assume_init_mut() }.end(standing),
             reach => {
                 standing.put_chain(reach - 1);
                 false
@@ -207,20 +206,20 @@ mod tests {
 
     #[test]
     fn a_chain_outlives_the_poll_in_one_word() {
-        let (mut note, mut standing) = (Packed::NONE, Standing::NONE);
-        assert!(!chain(3).end(&mut note, &mut standing));
+        let mut standing = Standing::NONE;
+        assert!(!chain(3).end(&mut standing));
         let present = Present::new();
-        present.begin(&mut note, &mut standing, false);
+        present.begin(&mut standing, false);
         assert!(!standing.is_some() && present.has(3, 2) && !present.has(4, 3));
     }
 
     #[test]
     fn a_tree_outlives_the_poll_and_has_no_chain() {
-        let (mut note, mut standing) = (Packed::NONE, Standing::NONE);
-        assert!(!tree(3).end(&mut note, &mut standing));
-        assert!(standing.as_tree().is_some());
+        let mut standing = Standing::NONE;
+        assert!(!tree(3).end(&mut standing));
+        assert!(standing.is_some());
         let present = Present::new();
-        present.begin(&mut note, &mut standing, false);
+        present.begin(&mut standing, false);
         assert!(present.is_made() && !present.has(3, 2) && !present.drop_last(3));
         assert_eq!(said(&present, 3), said(&tree(3), 3));
     }

@@ -10,7 +10,7 @@
 //! |-------------------------|--------------------------|-----------------------------------|
 //! | stage                   | the polling thread       | DONE: the handle; else nobody     |
 //! | vars                    | the polling thread; writes| who holds the lock, to read       |
-//! | note, standing          | its stack has them       | idle: who holds the lock, to read |
+//! | standing                | its stack has them       | idle: who holds the lock, to read |
 //! | waiter, cold            | who holds the short lock | the same                          |
 
 use std::alloc::Layout;
@@ -26,15 +26,15 @@ use crate::probe;
 use crate::sys::{AtomicU64, UnsafeCell};
 use crate::task::Why;
 use crate::task::answers::Wake;
-use crate::task::chain::Standing;
 use crate::task::earliest::Earliest;
 use crate::task::freelist::Shape;
 use crate::task::hooks::Hooks;
 use crate::task::memory::Home;
-use crate::task::notes::{Note, Packed};
+use crate::task::notes::Note;
 use crate::task::poll::{Runnable, kill_running, schedule};
 use crate::task::present::Present;
 use crate::task::scopes::Fired;
+use crate::task::standing::Standing;
 use crate::task::state::State;
 use crate::task::templates::Template;
 use crate::task::vars;
@@ -54,7 +54,6 @@ pub(crate) struct Header {
     /// The first who wants to know of the end; all others are hooks.
     waiter: UnsafeCell<Earliest>,
     cold: UnsafeCell<Option<Box<Cold>>>,
-    note: UnsafeCell<Packed>,
     standing: UnsafeCell<Standing>,
     pub(super) vars: UnsafeCell<Vars>,
 }
@@ -108,9 +107,9 @@ enum Stage<F, T> {
     Empty,
 }
 
-/// Ten words: there may be a million tasks.
+/// Nine words: there may be a million tasks.
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Header>() <= 80);
+const _: () = assert!(size_of::<Header>() <= 72);
 
 /// A counted reference to a task, whatever its type: the handle that anybody may keep.
 #[doc(alias = "Task")]
@@ -184,7 +183,6 @@ where
         (&raw mut (*cell).header.id).write(id);
         (&raw mut (*cell).header.waiter).write(UnsafeCell::new(Earliest::NONE));
         (&raw mut (*cell).header.cold).write(UnsafeCell::new(None));
-        (&raw mut (*cell).header.note).write(UnsafeCell::new(Packed::NONE));
         (&raw mut (*cell).header.standing).write(UnsafeCell::new(Standing::NONE));
         (&raw mut (*cell).header.vars).write(UnsafeCell::new(vars));
         (&raw mut (*cell).stage).write(UnsafeCell::new(Stage::Future(future)));
@@ -331,39 +329,23 @@ impl Header {
 
     /// What this task awaits, if its note is published: under the short lock, while idle.
     pub(crate) fn published(&self) -> Note {
-        self.standing.with(|standing| {
-            self.note.with_mut(|note| {
-                // SAFETY: the lock keeps polls from beginning, so nobody else touches these.
-                let (standing, note) = unsafe { (&*standing, &mut *note) };
-                let leaf = standing.as_tree().and_then(|tree| tree.published());
-                leaf.map_or_else(|| note.awaited(), Note::awaited)
-            })
-        })
+        // SAFETY: the lock keeps polls from beginning, so nobody else touches this.
+        self.standing.with_mut(|standing| unsafe { (*standing).awaited() })
     }
 
     /// What the poll that begins finds.
     #[inline]
     pub(super) fn take_scopes(&self, present: &Present, passed: bool) {
-        self.standing.with_mut(|standing| {
-            self.note.with_mut(|note| {
-                // SAFETY: called by the polling thread; polls wait for the short lock.
-                let (standing, note) = unsafe { (&mut *standing, &mut *note) };
-                present.begin(note, standing, passed);
-            });
-        });
+        // SAFETY: called by the polling thread; polls wait for the short lock.
+        self.standing.with_mut(|standing| present.begin(unsafe { &mut *standing }, passed));
     }
 
     /// True: the one task that is awaited has been put where others can find it.
     #[inline]
     pub(super) fn put_scopes(&self, present: &mut Present) -> bool {
-        self.standing.with_mut(|standing| {
-            self.note.with_mut(|note| {
-                // SAFETY: called by the polling thread, still RUNNING; both places are empty
-                // since `take_scopes`.
-                let (standing, note) = unsafe { (&mut *standing, &mut *note) };
-                present.end(note, standing)
-            })
-        })
+        // SAFETY: called by the polling thread, still RUNNING; the place is empty since
+        // `take_scopes`.
+        self.standing.with_mut(|standing| present.end(unsafe { &mut *standing }))
     }
 }
 

@@ -21,9 +21,9 @@ use std::task::Waker;
 use crate::error::Message;
 use crate::probe;
 use crate::sys::Arc;
-use crate::task::chain::Standing;
 use crate::task::members::Members;
-use crate::task::notes::{Carried, Note, Packed, Remains};
+use crate::task::notes::{Carried, Note, Remains};
+use crate::task::standing::{Kept, Standing};
 
 /// The task itself, around all its scopes.
 pub(crate) const ROOT: u32 = 0;
@@ -93,14 +93,18 @@ impl Entry {
 }
 
 /// All scopes of a task but the root.
+///
+/// Aligned to two words where a word is long: its address has bits to spare (`standing`).
 #[derive(Debug, Default)]
+#[repr(align(16))]
 pub(crate) struct Tree {
     /// Entry `i` is scope `i + 1`.
     pub(super) entries: Vec<Entry>,
     free: Vec<u32>,
     pub(super) fired: u32,
-    /// The root's children, between polls.
+    /// The root's children, and its note, between polls.
     under_root: u32,
+    root_note: Note,
     /// Which scope's request went through whose note: (holder, maker, maker's generation).
     pub(super) passed: Vec<(u32, u32, u32)>,
     /// The one leaf, if its note is published.
@@ -128,9 +132,9 @@ impl Tree {
         tree
     }
 
-    /// The published note, if the one leaf is a scope.
-    pub(crate) fn published(&self) -> Option<&Note> {
-        self.published.map(|leaf| &self.entries[leaf as usize - 1].note)
+    /// The note that is published, if one is: that of the one leaf.
+    pub(super) fn published(&self) -> &Note {
+        self.published.map_or(&self.root_note, |leaf| &self.entries[leaf as usize - 1].note)
     }
 }
 
@@ -162,15 +166,16 @@ impl Scopes {
     ///
     /// In place, and nothing is moved that is not there: this is part of many polls.
     #[inline(never)]
-    pub(super) fn begin(&mut self, note: &mut Packed, standing: &mut Standing, passed: bool) {
-        if note.is_some() {
-            self.root.before = note.take();
-        }
+    pub(super) fn begin(&mut self, standing: &mut Standing, passed: bool) {
         let mut published = None;
-        if let Some(mut tree) = standing.take_tree() {
-            published = tree.published.take();
-            self.root.children = tree.under_root;
-            self.tree = Some(tree);
+        match standing.take() {
+            Kept::Note(note) => self.root.before = note,
+            Kept::Tree(mut tree) => {
+                published = tree.published.take();
+                self.root.before = std::mem::take(&mut tree.root_note);
+                self.root.children = tree.under_root;
+                self.tree = Some(tree);
+            }
         }
         if passed {
             let carried = Carried { task: true, scope: false };
@@ -184,19 +189,22 @@ impl Scopes {
     /// Ends a poll that stays pending: what the header is to keep goes there. True: the task's one
     /// leaf has a note to publish.
     #[inline(never)]
-    pub(super) fn end(&mut self, note: &mut Packed, standing: &mut Standing) -> bool {
-        let mut noted = self.root.note.is_reliable();
-        if let Some(mut own) = self.tree.take() {
-            own.under_root = self.root.children;
-            if self.root.children > 0 {
-                own.published = own.single_noted_leaf();
-                noted = own.published.is_some();
-            }
-            *standing = Standing::tree(own);
-        }
-        if !matches!(self.root.note, Note::None) {
-            *note = Packed::pack(std::mem::take(&mut self.root.note));
-        }
+    pub(super) fn end(&mut self, standing: &mut Standing) -> bool {
+        let note = std::mem::take(&mut self.root.note);
+        let noted = note.is_reliable();
+        let Some(mut tree) = self.tree.take() else {
+            standing.put_note(note);
+            return noted;
+        };
+        tree.under_root = self.root.children;
+        tree.root_note = note;
+        let noted = if self.root.children > 0 {
+            tree.published = tree.single_noted_leaf();
+            tree.published.is_some()
+        } else {
+            noted
+        };
+        standing.put_tree(tree);
         noted
     }
 

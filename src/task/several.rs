@@ -45,9 +45,9 @@ impl Enough {
 
 /// The tasks, and how far they are.
 ///
-/// Aligned to two words where a word is half as long: notes of them use the low bits (`notes`).
+/// Aligned to two words where a word is long: notes of them use the low bits (`standing`).
 #[derive(Debug)]
-#[repr(align(8))]
+#[repr(align(16))]
 pub(crate) struct Several {
     tasks: Vec<TaskRef>,
     enough: Enough,
