@@ -190,16 +190,18 @@ fn a_request_meets_somebody_who_looks() {
         explore(move || {
             let (home, queue) = home();
             let place = std::sync::Arc::new(std::sync::Mutex::new(None));
-            let wait = |place: &std::sync::Arc<std::sync::Mutex<Option<TaskRef>>>| {
-                let place = place.clone();
+            // Both of one type: then their cells lie in one chunk, in this order.
+            let wait = |place: Option<&std::sync::Arc<std::sync::Mutex<Option<TaskRef>>>>| {
+                let place = place.cloned();
                 async move {
+                    let Some(place) = place else { return pending().await };
                     let target = place.lock().unwrap().take().expect("it was put there");
                     target.join().await
                 }
             };
-            let early = if upwards { Some(spawn(&home, wait(&place))) } else { None };
-            let inner = spawn(&home, pending::<()>());
-            let outer = early.unwrap_or_else(|| spawn(&home, wait(&place)));
+            let early = if upwards { Some(spawn(&home, wait(Some(&place)))) } else { None };
+            let inner = spawn(&home, wait(None));
+            let outer = early.unwrap_or_else(|| spawn(&home, wait(Some(&place))));
             *place.lock().unwrap() = Some(inner.task_ref());
             queue.run();
             let looking = thread::spawn({
