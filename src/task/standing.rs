@@ -168,3 +168,57 @@ impl Drop for Standing {
         drop(self.take());
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+    use crate::task::memory::{Home, Kind};
+    use crate::task::raw::{self, First};
+    use crate::task::{Job, Runnable, Schedule, Why};
+
+    struct Nobody;
+
+    impl Schedule for Nobody {
+        fn schedule(&self, _task: Runnable, _why: Why) {}
+
+        fn job(&self, _job: Job) {}
+    }
+
+    /// What comes out again of that word, and what is said of it while it is there.
+    fn kept(note: Note) -> (Note, Note) {
+        let mut standing = Standing::NONE;
+        standing.put_note(note);
+        let awaited = standing.awaited();
+        assert!(standing.take_chain().is_none());
+        match standing.take() {
+            Kept::Note(note) => (note, awaited),
+            Kept::Tree(_) => panic!("a tree comes out where a note was put in"),
+        }
+    }
+
+    #[test]
+    fn a_note_comes_out_as_it_was_put_in() {
+        let home = Home::new(Box::new(Nobody), Kind::Shared);
+        // SAFETY: the future owns all it uses, and is `Send`.
+        let (runnable, task) =
+            unsafe { raw::new(&home, async {}, Location::caller(), First::Queued) };
+        for (own, scope) in [(false, false), (false, true), (true, false), (true, true)] {
+            let carried = Carried { task: own, scope };
+            let (note, awaited) = kept(Note::One(task.clone(), carried));
+            assert_eq!((note.target(), note.carried()), (Some(&task), carried));
+            assert_eq!((awaited.target(), awaited.carried()), (Some(&task), Carried::default()));
+        }
+        assert!(matches!(kept(Note::Blank), (Note::Blank, Note::None)));
+        assert!(matches!(kept(Note::None), (Note::None, Note::None)));
+        runnable.kill();
+        // The last one goes with what keeps it.
+        let mut standing = Standing::NONE;
+        standing.put_note(Note::One(task, Carried::default()));
+        assert_eq!(home.outstanding(), 1);
+        drop(standing);
+        home.collect();
+        assert_eq!(home.outstanding(), 0);
+    }
+}
