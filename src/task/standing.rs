@@ -5,14 +5,14 @@
 //!
 //! The bits that are zero in every address tell what the word is:
 //!
-//! | it is                       | the address of      | bits 0 and 1     | bit 2 | bit 3          |
-//! |-----------------------------|---------------------|------------------|-------|----------------|
-//! | nothing                     | (zero)              | 0                | 0     | 0              |
-//! | a note of one task          | the task            | what was carried | 0     | of the address |
-//! | a note of several           | the several         | what was carried | 1     | 0              |
-//! | a blank note                | (zero)              | 0                | 1     | 0              |
-//! | a tree, with the root's note| the tree            | 0                | 1     | 1              |
-//! | a chain                     | (16 times its length)| 1               | 1     | 1              |
+//! | it is                        | the address of | bits 0, 1        | bit 2 | bit 3       |
+//! |------------------------------|----------------|------------------|-------|-------------|
+//! | nothing                      | (zero)         | 0                | 0     | 0           |
+//! | a note of one task           | the task       | what was carried | 0     | the task's  |
+//! | a note of several            | the several    | what was carried | 1     | 0           |
+//! | a blank note                 | (zero)         | 0                | 1     | 0           |
+//! | a tree, with the root's note | the tree       | 0                | 1     | 1           |
+//! | a chain                      | (its length)   | 1                | 1     | 1           |
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
