@@ -4,8 +4,8 @@
 //! task, and nobody asks anything of them. Of such a **chain** only the length is kept: scope `i`
 //! is inside scope `i - 1`, the root is scope 0. So a scope is entered and left by counting, and a
 //! poll of it looks at nothing. As soon as anybody wants to know or change more of any scope, a
-//! request, a note, a fork of awaits, the chain becomes the tree that it stands for (`scopes`), with
-//! the same numbers, and the task stays with it.
+//! request, a note, a fork of awaits, the chain becomes the tree that it stands for (`scopes`),
+//! with the same numbers, and the task stays with it.
 //!
 //! Scopes that are known outside their task, those of groups, never stand in a chain: all of its
 //! scopes have generation 0, and news of one that is over must not be taken for those of the next.
