@@ -191,19 +191,17 @@ impl Scopes {
     #[inline(never)]
     pub(super) fn end(&mut self, standing: &mut Standing) -> bool {
         let note = std::mem::take(&mut self.root.note);
-        let noted = note.is_reliable();
+        let mut noted = note.is_reliable();
         let Some(mut tree) = self.tree.take() else {
             standing.put_note(note);
             return noted;
         };
         tree.under_root = self.root.children;
         tree.root_note = note;
-        let noted = if self.root.children > 0 {
+        if self.root.children > 0 {
             tree.published = tree.single_noted_leaf();
-            tree.published.is_some()
-        } else {
-            noted
-        };
+            noted = tree.published.is_some();
+        }
         standing.put_tree(tree);
         noted
     }

@@ -141,9 +141,7 @@ impl<F: Future> Scoped<F> {
             this.future.set(None);
             return Poll::Ready(Exit::Unwound { cancelled: Cancelled::new(None), mine: true });
         }
-        let future = this.future.as_mut().as_pin_mut();
-        let polled = future.expect("a cancel scope is polled after its end").poll(context);
-        polled.map(|output| {
+        poll_inner(this.future.as_mut(), context).map(|output| {
             this.future.set(None);
             match sort(output) {
                 Ok(value) => Exit::Value(value),
