@@ -44,6 +44,7 @@ mod join;
 mod latest;
 mod lender;
 mod life;
+mod line;
 mod memory;
 mod oneshot;
 mod permits;

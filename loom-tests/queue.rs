@@ -9,14 +9,14 @@ use crate::sys::{Arc, UnsafeCell, thread};
 use crate::task::Runnable;
 
 /// What stands for a task: a cell that loom watches.
-fn task(number: u32) -> Runnable {
+pub(super) fn task(number: u32) -> Runnable {
     let cell = Box::leak(Box::new(UnsafeCell::new(number)));
     // SAFETY: it is never run, only turned back into its pointer by `number`.
     unsafe { Runnable::from_raw(NonNull::from(cell).cast()) }
 }
 
 /// Ends what stands for a task, and gives its number.
-fn number(task: Runnable) -> u32 {
+pub(super) fn number(task: Runnable) -> u32 {
     // SAFETY: `task` leaked this box, and a runnable exists once.
     let cell = unsafe { Box::from_raw(task.into_raw().cast::<UnsafeCell<u32>>().as_ptr()) };
     // SAFETY: this thread owns the box.

@@ -1,6 +1,6 @@
 //! The story of a runnable, on real threads: queued, found, run.
 //!
-//! A task that is woken on a worker goes to that worker's next-slot or deque, one that is woken
+//! A task that is woken on a worker goes to that worker's next-slot or line, one that is woken
 //! elsewhere to the injector (`queue`). Each worker runs what is its own, then searches, and parks
 //! in the driver (`worker`). Who pushes decides whether a sleeper is worth waking (`idle`); a task
 //! behind a worker that computes on is taken over by the guard (`watch`). In the end the runtime
@@ -13,6 +13,7 @@
 //! (`worth`). What others queue stands in the injector, and for that a sleeper is woken.
 
 pub(crate) mod idle;
+pub(crate) mod line;
 pub(crate) mod queue;
 mod shutdown;
 mod watch;
@@ -28,11 +29,12 @@ use std::task::Waker;
 use crate::driver::Driver;
 use crate::driver::clock::Instant;
 use crate::driver::timers::{Bell, Timer, Timers};
-use crate::sys::deque::{self, Injector};
+use crate::sys::deque::Injector;
 use crate::sys::{Arc, AtomicBool, CachePadded, Ordering};
 use crate::task::{Job, Runnable, Schedule, Why, jobs};
 
 use idle::Idle;
+use line::Line;
 use queue::{Lane, Local, SURPLUS};
 use shutdown::Gate;
 use watch::Watch;
@@ -72,8 +74,8 @@ impl Shared {
     /// has entered the home of its number before.
     pub(crate) fn new(config: Config) -> (Arc<Shared>, Vec<Worker>) {
         let workers = config.workers;
-        let deques: Vec<_> = (0..workers).map(|_| deque::Worker::new_fifo()).collect();
-        let lane = |deque: &deque::Worker<Runnable>| CachePadded::new(Lane::new(deque.stealer()));
+        let lines: Vec<_> = (0..workers).map(|_| Line::new(line::LONG)).collect();
+        let lane = |line: &Line| CachePadded::new(Lane::new(line.thief()));
         let shared = Arc::new(Shared {
             driver: config.driver,
             timers: Timers::new(workers),
@@ -81,18 +83,18 @@ impl Shared {
             watch: Watch::new(workers),
             worth: Worth::new(),
             injector: Injector::new(),
-            lanes: deques.iter().map(lane).collect(),
+            lanes: lines.iter().map(lane).collect(),
             spins: config.processors > 1,
             gate: CachePadded::new(Gate::new()),
             closed: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             over: AtomicBool::new(false),
         });
-        let worker = |(index, deque)| {
-            let local = Local::new(shared.address(), index, deque);
+        let worker = |(index, line)| {
+            let local = Local::new(shared.address(), index, line);
             Worker::new(shared.clone(), local)
         };
-        let workers = deques.into_iter().enumerate().map(worker).collect();
+        let workers = lines.into_iter().enumerate().map(worker).collect();
         (shared, workers)
     }
 
@@ -147,7 +149,7 @@ impl Shared {
         let next = match why {
             Why::Woken => !local.coarse.get(),
             // Behind the others: their ends may be all that it goes on to wait for.
-            Why::Ended => local.deque.is_empty() && !local.coarse.get(),
+            Why::Ended => local.line.is_empty() && !local.coarse.get(),
             Why::Yielded => false,
         };
         let task = if next {
@@ -158,8 +160,8 @@ impl Shared {
         } else {
             task
         };
-        local.deque.push(task);
-        if self.idle.may_wake() && (local.deque.len() >= SURPLUS || local.coarse.get()) {
+        local.line.push(task);
+        if self.idle.may_wake() && (local.line.len() >= SURPLUS || local.coarse.get()) {
             self.share(local.index);
         }
     }

@@ -1,8 +1,8 @@
-//! Where runnable tasks stand: next-slot, deque, injector.
+//! Where runnable tasks stand: next-slot, line, injector.
 //!
 //! A worker puts a task that was just woken into its *next-slot*, and runs it next: what it needs
-//! is still in the cache. The task that stood there moves to the worker's *deque*, which is first
-//! in, first out, and always open to thieves. Threads that are no workers push to the *injector*.
+//! is still in the cache. The task that stood there moves to the worker's *line* (`line`), which is
+//! always open to thieves. Threads that are no workers push to the *injector*.
 //!
 //! The slot is one atomic pointer, so that a watchdog can free a task from behind a worker that
 //! computes on (`watch`). Only the owner fills it, so an empty slot stays empty for everybody else,
@@ -14,11 +14,12 @@
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
-use crate::sys::deque::{Steal, Stealer, Worker};
+use crate::scheduler::line::{Line, Thief};
+use crate::sys::deque::Steal;
 use crate::sys::{AtomicBool, AtomicPtr, Ordering, quiet, thread_local};
 use crate::task::Runnable;
 
-/// A deque with so many tasks has work for another worker. Fewer are run here sooner than a
+/// A line of so many tasks has work for another worker. Fewer are run here sooner than a
 /// sleeper wakes up, and a second core that joins a fine-grained exchange makes it slower.
 pub(crate) const SURPLUS: usize = 16;
 
@@ -89,17 +90,17 @@ pub(crate) struct Lane {
     vain: quiet::AtomicU32,
     /// The worker waits in its driver, or has left for good.
     parked: AtomicBool,
-    pub(crate) stealer: Stealer<Runnable>,
+    pub(crate) thief: Thief,
 }
 
 impl Lane {
-    pub(crate) fn new(stealer: Stealer<Runnable>) -> Self {
+    pub(crate) fn new(thief: Thief) -> Self {
         Lane {
             slot: Slot::new(),
             ticks: quiet::AtomicU32::new(0),
             vain: quiet::AtomicU32::new(0),
             parked: AtomicBool::new(true),
-            stealer,
+            thief,
         }
     }
 
@@ -132,11 +133,11 @@ impl Lane {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.slot.is_empty() && self.stealer.is_empty()
+        self.slot.is_empty() && self.thief.is_empty()
     }
 
     pub(crate) fn has_surplus(&self) -> bool {
-        self.stealer.len() >= SURPLUS
+        self.thief.len() >= SURPLUS
     }
 }
 
@@ -162,17 +163,17 @@ pub(crate) struct Local {
     /// Whose worker it is: the address of the scheduler, for comparison only.
     owner: *const (),
     pub(crate) index: usize,
-    pub(crate) deque: Worker<Runnable>,
+    pub(crate) line: Line,
     /// Its polls are long at present: what waits behind one is worth a sleeper's while.
     pub(crate) coarse: Cell<bool>,
 }
 
-// SAFETY: `owner` is only compared; the deque is `Send`.
+// SAFETY: `owner` is only compared; the line is `Send`.
 unsafe impl Send for Local {}
 
 impl Local {
-    pub(crate) fn new(owner: *const (), index: usize, deque: Worker<Runnable>) -> Self {
-        Local { owner, index, deque, coarse: Cell::new(false) }
+    pub(crate) fn new(owner: *const (), index: usize, line: Line) -> Self {
+        Local { owner, index, line, coarse: Cell::new(false) }
     }
 
     /// Makes this thread the worker for as long as the guard lives.

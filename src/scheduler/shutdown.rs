@@ -122,7 +122,7 @@ impl Shared {
 
     /// Takes one of the tasks that still stand in a queue, once the workers have left.
     pub(crate) fn next_leftover(&self) -> Option<Runnable> {
-        let own = |lane: &super::Lane| lane.slot.take().or_else(|| insist(|| lane.stealer.steal()));
+        let own = |lane: &super::Lane| lane.slot.take().or_else(|| lane.thief.steal());
         let lanes = || self.lanes.iter().find_map(|lane| own(lane));
         insist(|| self.injector.steal()).or_else(lanes)
     }

@@ -1,7 +1,7 @@
 //! No hostages: whose tick stands still, and what stands behind it.
 //!
 //! A worker that computes or blocks inside one poll keeps what waits behind it: the tasks in its
-//! slot and its deque, the timers, the events of its driver instance. The guard (`idle`) looks at
+//! slot and its line, the timers, the events of its driver instance. The guard (`idle`) looks at
 //! those who are awake every [`LOOK`]; if all are awake, each of them looks in passing.
 //! A tick that has not moved since the last look belongs to such a worker, and who found it out
 //! takes over.

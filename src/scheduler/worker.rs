@@ -2,8 +2,8 @@
 //!
 //! ~~~text
 //! care     now and then: timers, events, the injector, hostages      (fairness)
-//! take     the next-slot, a few times in a row at most; the deque
-//! search   injector, other deques, other instances; spin a little    (one worker at a time)
+//! take     the next-slot, a few times in a row at most; the line
+//! search   injector, other lines, other instances;  spin a little    (one worker at a time)
 //! park     announce, look once more, wait in the driver; the guard looks around every so often
 //! ~~~
 //! Care comes every 61 tasks, or about every 200 us if they are slow. A tick that is published with
@@ -22,7 +22,7 @@ use crate::sys::{Arc, thread};
 use crate::task::Runnable;
 use crate::task::memory::Home;
 
-/// So many tasks of the next-slot in a row, while others wait in the deque.
+/// So many tasks of the next-slot in a row, while others wait in line.
 const SLOT_IN_A_ROW: u32 = 3;
 /// So many tasks from one care to the next, at most.
 const CARE: u32 = 61;
@@ -167,7 +167,7 @@ impl<'a> Turn<'a> {
             return Some(task);
         }
         self.slot_in_a_row = 0;
-        self.local.deque.pop().or_else(|| self.lane.slot.take())
+        self.local.line.pop().or_else(|| self.lane.slot.take())
     }
 
     /// Gives everything that is not in this worker's queue its turn.
@@ -181,7 +181,7 @@ impl<'a> Turn<'a> {
         self.shared.fire(now);
         if now.duration_since(self.polled) >= self.poll_gap {
             self.polled = now;
-            let came = self.shared.driver.poll(self.local.index);
+            let came = self.poll();
             let longer = (self.poll_gap * 2).min(MOST_POLL_GAP);
             self.poll_gap = if came { LEAST_POLL_GAP } else { longer };
         }
@@ -198,6 +198,12 @@ impl<'a> Turn<'a> {
             return None;
         }
         insist(|| self.shared.injector.steal())
+    }
+
+    /// Looks for events of its own. Whom they wake may stand ahead of a long line.
+    fn poll(&self) -> bool {
+        let _events = self.local.line.expect_events();
+        self.shared.driver.poll(self.local.index)
     }
 
     fn set_pace(&mut self, took: Duration) {
@@ -281,7 +287,7 @@ impl<'a> Turn<'a> {
         // Who comes from its driver knows; who parks at once has it looked at then.
         let knows = std::mem::take(&mut self.fresh) || self.spin.is_zero();
         if round.is_multiple_of(4) && !knows {
-            shared.driver.poll(self.local.index);
+            self.poll();
         }
         if shared.timers.next().is_some_and(|next| next <= now) {
             shared.fire(now);
@@ -314,7 +320,7 @@ impl<'a> Turn<'a> {
         if injector.is_empty() {
             return None;
         }
-        insist(|| injector.steal_batch_and_pop(&self.local.deque))
+        self.local.line.pop_injected(injector)
     }
 
     fn steal(&mut self) -> Option<Runnable> {
@@ -330,11 +336,7 @@ impl<'a> Turn<'a> {
     }
 
     fn steal_from(&self, other: usize) -> Option<Runnable> {
-        let stealer = &self.shared.lanes[other].stealer;
-        if stealer.is_empty() {
-            return None;
-        }
-        insist(|| stealer.steal_batch_and_pop(&self.local.deque))
+        self.shared.lanes[other].thief.steal_into(&self.local.line)
     }
 
     /// What a worker takes that may not search: only what has been left over for anybody.
@@ -479,7 +481,7 @@ impl<'a> Turn<'a> {
     }
 
     fn adopt<const COUNT: usize>(&self, tasks: [Option<Runnable>; COUNT]) {
-        tasks.into_iter().flatten().for_each(|task| self.local.deque.push(task));
+        tasks.into_iter().flatten().for_each(|task| self.local.line.push(task));
     }
 
     /// After a panic anywhere: nobody must take this worker for a sleeper or a searcher.
