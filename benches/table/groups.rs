@@ -97,7 +97,7 @@ fn sockets_and_bytes(table: &mut Table) {
     row!(table, Cost, "tcp_echo_64", io::echo(echo) plain sockets::echo(echo));
     let room = most_connections();
     if room >= 1_000 {
-        let echo = of(1_000, s.pick(50, 2), 64);
+        let echo = of(1_000, s.pick(100, 2), 64);
         row!(table, Cost, "tcp_echo_1000", io::echo(echo) plain sockets::echo(echo));
     }
     let echo = of(64, s.pick(50, 2), 65_536);

@@ -2,7 +2,7 @@
 //!
 //! Each worker has a home: freelists of cells in classes of size, cut from chunks. Only the thread
 //! that entered the home touches them, without atomics. A cell that ends on another worker is
-//! gathered there with others of its home and class; a chain of up to [`CHAIN`] goes home by one
+//! gathered there with others of its home and class; a chain of up to `FULL` cells goes home by one
 //! CAS and is taken up whole, never walked. A home for all other threads has the same freelists
 //! behind a lock.
 //!

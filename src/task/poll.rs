@@ -60,7 +60,7 @@ impl Runnable {
         unsafe { self.0.as_ref() }.id()
     }
 
-    /// Queues a task that was made with [`First::Queued`], or waited for its turn.
+    /// Queues a task that was made with `First::Queued`, or waited for its turn.
     pub(crate) fn queue(self) {
         self.queue_for(Why::Woken);
     }
@@ -99,12 +99,12 @@ impl Runnable {
         poll_once(raw, header.state.start_poll());
     }
 
-    /// Polls a task that was made with [`First::Eager`] for the first time.
+    /// Polls a task that was made with `First::Eager` for the first time.
     pub(crate) fn run_eagerly(self) {
         poll_once(self.0, Start::default());
     }
 
-    /// Ends a task that was made with [`First::Eager`] as cancelled, without polling it.
+    /// Ends a task that was made with `First::Eager` as cancelled, without polling it.
     pub(crate) fn refuse(self) {
         kill_running(self.0);
     }
