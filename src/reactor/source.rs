@@ -83,15 +83,18 @@ struct Home {
     instance: u32,
     /// It is registered nowhere, because a move failed: the next wait registers again.
     lost: bool,
-    /// Waits in a row from other workers.
+    /// Waits from other workers, less those from its own.
     away: u32,
     waits: u32,
     origin: Origin,
 }
 
 impl Source {
-    /// Waits from another worker, in a row, after which a source follows its task there.
-    const FOLLOW: u32 = 2;
+    /// So many more waits from other workers than from its own, and a source follows its task.
+    /// A task that is stolen for one poll, from a worker that the system holds up for instance, is
+    /// back at its own with the next event: whoever moved then would move back soon, for two
+    /// system calls each time, and leave the other end of its connection behind.
+    pub(super) const FOLLOW: u32 = 8;
 
     fn new() -> Self {
         let home = Home::new(0, Origin::Opened);
@@ -234,7 +237,7 @@ impl Home {
                 (self.away >= Source::FOLLOW).then_some(here)
             }
             _ => {
-                self.away = 0;
+                self.away = self.away.saturating_sub(1);
                 None
             }
         }
