@@ -173,7 +173,7 @@ impl Source {
         // again, and registers it anew or has the error.
         let deserted = settled.is_err().then(|| inner.waiters.take(true, true));
         drop(inner);
-        joined.crowd.wake();
+        joined.finish();
         deserted.into_iter().for_each(Wakers::wake);
         settled.map(|()| true)
     }

@@ -39,29 +39,51 @@ pub(super) struct Waiters {
     limit: u32,
 }
 
-/// Wakers that have to be used or dropped once the lock is released.
+/// Wakers that have to be used or dropped once the lock is released. One is the usual number.
 #[must_use]
 #[derive(Debug, Default)]
-pub(super) struct Wakers {
-    first: [Option<Waker>; 2],
-    more: Vec<Waker>,
+pub(super) enum Wakers {
+    #[default]
+    None,
+    One(Waker),
+    Many(Vec<Waker>),
 }
 
 impl Wakers {
+    fn of(wakers: impl IntoIterator<Item = Waker>) -> Self {
+        Wakers::Many(wakers.into_iter().collect())
+    }
+
     /// A panic of one takes nothing from the others, nor from what came with the same events.
+    #[inline]
     pub(super) fn wake(self) {
-        probe::wake_all(self.first.into_iter().flatten().chain(self.more));
+        match self {
+            Wakers::None => {}
+            Wakers::One(waker) => probe::wake(waker),
+            Wakers::Many(wakers) => probe::wake_all(wakers),
+        }
     }
 }
 
 /// What [`Waiters::join`] leaves to do after the lock is released.
 #[must_use]
-#[derive(Debug, Default)]
-pub(super) struct Joined {
-    /// To be woken: they shall say again that they wait.
-    pub(super) crowd: Wakers,
+#[derive(Debug)]
+pub(super) enum Joined {
+    Alone,
     /// To be dropped.
-    pub(super) replaced: Option<Waker>,
+    Instead(#[expect(dead_code, reason = "it is only dropped")] Waker),
+    /// To be woken: they shall say again that they wait.
+    Crowded(Wakers),
+}
+
+impl Joined {
+    /// Does it.
+    #[inline]
+    pub(super) fn finish(self) {
+        if let Joined::Crowded(crowd) = self {
+            crowd.wake();
+        }
+    }
 }
 
 impl Waiters {
@@ -76,23 +98,32 @@ impl Waiters {
     }
 
     /// Notes that `waker` waits; the same waiter again only exchanges its waker.
+    #[inline]
     pub(super) fn join(&mut self, way: Way, ticket: Ticket, waker: Waker) -> Joined {
-        let mut joined = Joined::default();
+        let first = &mut self.first[way as usize];
+        if first.is_none() && self.more.is_empty() {
+            *first = Some(Waiter { ticket, waker });
+            return Joined::Alone;
+        }
+        self.join_others(way, ticket, waker)
+    }
+
+    #[cold]
+    fn join_others(&mut self, way: Way, ticket: Ticket, waker: Waker) -> Joined {
         if let Some(place) = self.place(way, ticket, &waker) {
-            joined.replaced = Some(std::mem::replace(&mut place.waker, waker));
-            return joined;
+            return Joined::Instead(std::mem::replace(&mut place.waker, waker));
         }
         let waiter = Waiter { ticket, waker };
         let first = &mut self.first[way as usize];
         if first.is_none() {
             *first = Some(waiter);
-            return joined;
+            return Joined::Alone;
         }
-        if ticket == Ticket::PASSER_BY && self.more.len() >= self.limit.max(Self::LIMIT) as usize {
-            joined.crowd = self.disperse();
-        }
+        let crowded = self.more.len() >= self.limit.max(Self::LIMIT) as usize;
+        let crowd =
+            if crowded && ticket == Ticket::PASSER_BY { self.disperse() } else { Wakers::None };
         self.more.push((way, waiter));
-        joined
+        Joined::Crowded(crowd)
     }
 
     /// Forgets a waiter; its waker is to be dropped after the lock is released.
@@ -107,21 +138,24 @@ impl Waiters {
     }
 
     /// Takes all who wait for one of the directions.
+    #[inline]
     pub(super) fn take(&mut self, read: bool, write: bool) -> Wakers {
-        let wanted = [read, write];
-        let mut wakers = Wakers::default();
-        for way in [Way::Read, Way::Write] {
-            if wanted[way as usize] {
-                let waiter = self.first[way as usize].take();
-                wakers.first[way as usize] = waiter.map(|waiter| waiter.waker);
-            }
+        let [reader, writer] = &mut self.first;
+        let reader = reader.take_if(|_| read);
+        let writer = writer.take_if(|_| write);
+        match (reader, writer) {
+            (None, None) if self.more.is_empty() => Wakers::None,
+            (Some(one), None) | (None, Some(one)) if self.more.is_empty() => Wakers::One(one.waker),
+            (reader, writer) => self.take_others([read, write], [reader, writer]),
         }
-        if !self.more.is_empty() {
-            let gone = self.more.extract_if(.., |(way, _)| wanted[*way as usize]);
-            wakers.more = gone.map(|(_, waiter)| waiter.waker).collect();
-            self.limit = Self::LIMIT;
-        }
-        wakers
+    }
+
+    #[cold]
+    fn take_others(&mut self, wanted: [bool; 2], first: [Option<Waiter>; 2]) -> Wakers {
+        let first = first.into_iter().flatten();
+        self.limit = Self::LIMIT;
+        let gone = self.more.extract_if(.., |(way, _)| wanted[*way as usize]);
+        Wakers::of(first.chain(gone.map(|(_, waiter)| waiter)).map(|waiter| waiter.waker))
     }
 
     fn place(&mut self, way: Way, ticket: Ticket, waker: &Waker) -> Option<&mut Waiter> {
@@ -135,6 +169,6 @@ impl Waiters {
     fn disperse(&mut self) -> Wakers {
         self.limit = 2 * self.more.len() as u32;
         let gone = self.more.extract_if(.., |(_, waiter)| waiter.ticket == Ticket::PASSER_BY);
-        Wakers { more: gone.map(|(_, waiter)| waiter.waker).collect(), ..Wakers::default() }
+        Wakers::of(gone.map(|(_, waiter)| waiter.waker))
     }
 }
