@@ -1,10 +1,11 @@
 //! The plain floor of sockets: a raw epoll loop, and blocking threads.
 //!
 //! Two threads with an epoll each, both ends of a connection on the same one, events on edges,
-//! one read and one write for each message.
+//! one read and one write for each message, and the same work on it as everywhere.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,40 +17,94 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use crate::common::{Sample, WORKERS, Watch};
 use crate::work::io::{Echo, room};
 
-/// One end of a connection.
+/// One end of a connection, which does what a task of its own would do (`work::io`): a server sends
+/// back what came before it reads on, a client looks at the whole answer.
 struct End {
     stream: TcpStream,
-    /// Bytes still to be written.
-    owed: usize,
-    /// Of a client: bytes of the answer that are still to come, and messages to be sent after it.
-    client: Option<(usize, usize)>,
+    buffer: Vec<u8>,
+    /// What is still to be sent: of a server's buffer, of a client's message.
+    owed: Range<usize>,
+    client: Option<Client>,
+}
+
+struct Client {
+    message: Vec<u8>,
+    /// So many bytes of the answer have come.
+    came: usize,
+    /// Messages to be sent after this one.
+    left: usize,
+}
+
+impl End {
+    fn new(stream: TcpStream, bytes: usize, client: Option<Client>) -> Self {
+        stream.set_nonblocking(true).unwrap();
+        let owed = 0..client.as_ref().map_or(0, |client| client.message.len());
+        End { stream, buffer: room(bytes), owed, client }
+    }
+
+    /// Sends all that is owed; false if it would block.
+    fn send(&mut self) -> bool {
+        while !self.owed.is_empty() {
+            let all = self.client.as_ref().map_or(&self.buffer, |client| &client.message);
+            match send(&self.stream, &all[self.owed.clone()], SendFlags::NOSIGNAL) {
+                Ok(count) => self.owed.start += count,
+                Err(Errno::AGAIN) => return false,
+                Err(error) => panic!("the floor cannot write: {error}"),
+            }
+        }
+        true
+    }
+
+    /// Reads once: how much, and how much would have fit. Nothing if it would block.
+    fn receive(&mut self) -> Option<(usize, usize)> {
+        let start = self.client.as_ref().map_or(0, |client| client.came);
+        let free = &mut self.buffer[start..];
+        let space = free.len();
+        match recv(&self.stream, free, RecvFlags::empty()) {
+            Ok((_, count)) => Some((count, space)),
+            Err(Errno::AGAIN) => None,
+            Err(error) => panic!("the floor cannot read: {error}"),
+        }
+    }
+
+    /// Looks at what came, and owes the next; true if it was the last answer.
+    fn take(&mut self, count: usize) -> bool {
+        let Some(client) = &mut self.client else {
+            self.owed = 0..count;
+            return false;
+        };
+        client.came += count;
+        if client.came < client.message.len() {
+            return false;
+        }
+        assert_eq!(self.buffer[..client.came], client.message);
+        client.came = 0;
+        if client.left == 0 {
+            return true;
+        }
+        client.left -= 1;
+        client.message[0] = client.left as u8;
+        self.owed = 0..client.message.len();
+        false
+    }
 }
 
 /// What a loop works with.
 struct Loop {
     ends: Vec<End>,
-    echo: Echo,
-    buffer: Vec<u8>,
-    message: Vec<u8>,
     /// Clients that are not done.
     talking: usize,
 }
 
 impl Loop {
     fn new(echo: Echo) -> Self {
-        let mut ends = Vec::with_capacity(2 * echo.connections);
-        for client in pairs(echo.connections).into_iter().flat_map(|(one, other)| {
-            let client = Some((echo.bytes, echo.messages - 1));
-            [
-                End { stream: one, owed: echo.bytes, client },
-                End { stream: other, owed: 0, client: None },
-            ]
-        }) {
-            client.stream.set_nonblocking(true).unwrap();
-            ends.push(client);
-        }
-        let (buffer, message) = (room(echo.bytes), vec![7; echo.bytes]);
-        Self { ends, echo, buffer, message, talking: echo.connections }
+        let bytes = echo.bytes;
+        let both = |(one, other)| {
+            let client = Client { message: vec![7; bytes], came: 0, left: echo.messages - 1 };
+            [End::new(one, bytes, Some(client)), End::new(other, bytes, None)]
+        };
+        let ends = pairs(echo.connections).into_iter().flat_map(both).collect();
+        Self { ends, talking: echo.connections }
     }
 
     fn run(&mut self) {
@@ -70,42 +125,13 @@ impl Loop {
     }
 
     fn turn(&mut self, number: usize) {
-        self.write(number);
-        loop {
-            let end = &mut self.ends[number];
-            let count = match recv(&end.stream, &mut self.buffer[..], RecvFlags::empty()) {
-                Ok((_, count)) => count,
-                Err(Errno::AGAIN) => return,
-                Err(error) => panic!("the floor cannot read: {error}"),
-            };
-            match &mut end.client {
-                None => end.owed += count,
-                Some((left, messages)) => {
-                    *left -= count;
-                    if *left == 0 && *messages == 0 {
-                        self.talking -= 1;
-                    } else if *left == 0 {
-                        *messages -= 1;
-                        *left = self.echo.bytes;
-                        end.owed = self.echo.bytes;
-                    }
-                }
-            }
-            self.write(number);
-            if count < self.buffer.len() {
-                return;
-            }
-        }
-    }
-
-    fn write(&mut self, number: usize) {
         let end = &mut self.ends[number];
-        while end.owed > 0 {
-            let part = &self.message[..end.owed.min(self.message.len())];
-            match send(&end.stream, part, SendFlags::NOSIGNAL) {
-                Ok(count) => end.owed -= count,
-                Err(Errno::AGAIN) => return,
-                Err(error) => panic!("the floor cannot write: {error}"),
+        while end.send() {
+            let Some((count, space)) = end.receive() else { return };
+            self.talking -= usize::from(end.take(count));
+            if count < space {
+                end.send();
+                return;
             }
         }
     }
