@@ -57,7 +57,7 @@ fn watched<R>(look: impl Fn() + Send + Sync + 'static, act: impl FnOnce() -> R) 
         counted.fetch_add(1, Ordering::Relaxed);
         look();
     });
-    let result = tracing::subscriber::with_default(subscriber, act);
+    let result = reports::heard(subscriber, act);
     (result, count.load(Ordering::Relaxed))
 }
 
@@ -182,7 +182,7 @@ async fn program() -> Result<u32> {
 fn a_subscriber_that_panics_takes_nothing_from_tasks() {
     for level in [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE] {
         let panics = Looks(level, |_: &str| panic!("a subscriber"));
-        let value = tracing::subscriber::with_default(panics, || sim::run(0, program()));
+        let value = reports::heard(panics, || sim::run(0, program()));
         assert_eq!(value.unwrap(), 5, "{level}");
     }
 }
@@ -191,7 +191,7 @@ fn a_subscriber_that_panics_takes_nothing_from_tasks() {
 fn an_error_that_has_no_text_ends_its_task_and_nothing_else() {
     let subscriber = tracing_subscriber::fmt().with_max_level(Level::TRACE);
     let subscriber = subscriber.with_writer(std::io::sink).finish();
-    let value = tracing::subscriber::with_default(subscriber, || sim::run(0, program()));
+    let value = reports::heard(subscriber, || sim::run(0, program()));
     assert_eq!(value.unwrap(), 5);
 }
 
@@ -239,7 +239,7 @@ fn a_task_ends_once_whatever_is_asked_of_it_when_its_end_is_told() {
         *ended.lock().unwrap() = Some(task.task_ref());
         task.await
     };
-    let value = tracing::subscriber::with_default(asks, || sim::run(0, main));
+    let value = reports::heard(asks, || sim::run(0, main));
     assert_eq!(value.unwrap(), 5);
     assert_eq!(log.lines(), ["spawned", "spawned", "finished", "asked: false", "finished"]);
 }
@@ -263,6 +263,6 @@ fn the_end_of_a_task_is_told_before_those_who_wait_for_it_go_on() {
         log.add("gone on");
         Ok(())
     };
-    tracing::subscriber::with_default(looks, || sim::run(0, main)).unwrap();
+    reports::heard(looks, || sim::run(0, main)).unwrap();
     assert_eq!(log.lines(), ["finished: true", "called", "gone on"]);
 }
