@@ -193,7 +193,7 @@ enum Mark {
 }
 
 impl TaskInfo {
-    /// Returns its id, which is also that of its [`TaskRef`](crate::TaskRef).
+    /// Returns its id, which is also that of its [`TaskRef`].
     pub fn id(&self) -> TaskId {
         self.id
     }

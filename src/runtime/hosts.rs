@@ -126,7 +126,7 @@ pub fn random(range: Range<u64>) -> u64 {
     world().draw(range.start, range.end - 1)
 }
 
-/// A machine on the simulated network, from [`host`](crate::sim::host).
+/// A machine on the simulated network, from [`host`].
 ///
 /// What is spawned on it, and what that spawns in turn, runs there: its sockets have this host's
 /// address, and `localhost` is this host. Callbacks are called on the host whose code registered
@@ -238,7 +238,7 @@ impl fmt::Debug for Host {
     }
 }
 
-/// The simulated network, from [`net`](crate::sim::net).
+/// The simulated network, from [`net`].
 ///
 /// Hosts are named by their names, their addresses as texts, or as [`Host`]s; they must be there
 /// already.

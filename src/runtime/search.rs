@@ -129,7 +129,7 @@ pub fn seeds(count: u64) -> Range<u64> {
 }
 
 impl Builder {
-    /// Runs a program with each of the given seeds; see [`check`](crate::sim::check).
+    /// Runs a program with each of the given seeds; see [`check`].
     ///
     /// # Panics
     /// As there.
@@ -143,7 +143,7 @@ impl Builder {
         }
     }
 
-    /// Searches with these settings; see [`search`](crate::sim::search).
+    /// Searches with these settings; see [`search`].
     ///
     /// # Errors
     /// As there.
@@ -183,7 +183,7 @@ impl Builder {
         Ok(runs)
     }
 
-    /// Replays with these settings; see [`replay`](crate::sim::replay).
+    /// Replays with these settings; see [`replay`].
     ///
     /// # Errors
     /// As there.

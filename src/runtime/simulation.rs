@@ -160,7 +160,7 @@ impl Builder {
         self
     }
 
-    /// Runs a program; see [`run`](crate::sim::run).
+    /// Runs a program; see [`run`].
     ///
     /// # Errors
     /// As there; and [`LimitReached`].

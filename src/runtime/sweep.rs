@@ -105,7 +105,7 @@ where
 }
 
 impl Builder {
-    /// As [`cancel_everywhere`](crate::sim::cancel_everywhere), with these settings and three
+    /// As [`cancel_everywhere`], with these settings and three
     /// seeds, from this one on: a limit ends runs that would go on for ever.
     ///
     /// # Errors
@@ -122,7 +122,7 @@ impl Builder {
         self.sweep(Blow::Cancel, Error::is_cancelled, program)
     }
 
-    /// As [`timeout_everywhere`](crate::sim::timeout_everywhere), with these settings and three
+    /// As [`timeout_everywhere`], with these settings and three
     /// seeds, from this one on.
     ///
     /// # Errors
