@@ -203,6 +203,34 @@ fn fired_timer_is_armed_again() {
     });
 }
 
+/// A timer is armed for `at` while its runtime ends: it fires all the same.
+fn armed_while_all_are_abandoned(timers: fn() -> Timers, at: Instant) {
+    explore_all(move || {
+        let count = StdArc::new(Count::default());
+        let world = Arc::new(World { timers: timers(), timer: Box::pin(Timer::new()) });
+        let owner = thread::spawn({
+            let (world, count) = (world.clone(), count.clone());
+            move || world.arm(at, &count)
+        });
+        world.timers.abandon();
+        owner.join().unwrap();
+        assert!(world.timer.fired());
+        assert_eq!((count.get(), StdArc::strong_count(&count)), (1, 1));
+    });
+}
+
+/// Breaks if `Timers::abandon` does not lock the heap after it has fired.
+#[test]
+fn near_timer_learns_of_the_end() {
+    armed_while_all_are_abandoned(Timers::exact, milliseconds(1));
+}
+
+/// Breaks if `Timers::abandon` does not close the slots.
+#[test]
+fn far_timer_learns_of_the_end() {
+    armed_while_all_are_abandoned(|| Timers::new(0), milliseconds(90));
+}
+
 /// What a waker stands for, and whose owner may free it.
 struct Target(UnsafeCell<u32>);
 

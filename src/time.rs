@@ -28,7 +28,7 @@ use crate::task::reasons;
 ///
 /// # Panics
 /// If it has to wait and is polled outside a runtime, after the end of the one where it waited, if
-/// it did.
+/// it did; or by a thread that its runtime has left behind.
 ///
 /// # Examples
 ///

@@ -6,11 +6,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use filch::time::Instant;
-use filch::{ReturnWhen, Runtime, as_completed, sleep, spawn, timeout_any, timeout_scope, wait};
+use filch::{
+    ReturnWhen, Runtime, as_completed, sleep, spawn, timeout_any, timeout_scope, to_thread, wait,
+};
+use futures::executor::block_on;
 
 const SHORT: Duration = Duration::from_millis(20);
 const LONG: Duration = Duration::from_secs(3600);
@@ -81,7 +85,7 @@ fn a_sleep_is_moved_though_its_first_runtime_runs_on() {
     });
     let pause = polled.wait().unwrap();
     // Nobody looks at the clock of the first one any more.
-    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let (hold, held) = mpsc::channel::<()>();
     let busy = one.handle().spawn(async move { Ok(_ = held.recv()) });
     other.handle().spawn(pause).wait().unwrap();
     drop(hold);
@@ -123,4 +127,55 @@ fn the_end_of_a_simulation_wakes_who_sleeps_there() {
     });
     assert_eq!(count.0.load(Ordering::Acquire), 1);
     drop(pause.unwrap());
+}
+
+/// Has a closure that its runtime leaves behind do `what`, and returns what it panics with. It
+/// begins while the runtime is there and goes on, at its call, when that has ended.
+fn left_behind<F: Future>(what: impl FnOnce(&dyn Fn()) -> F + Send + 'static) -> String {
+    let runtime = Runtime::builder().workers(1).grace(Duration::ZERO).build().unwrap();
+    let (go_on, gate) = mpsc::channel::<()>();
+    let (begun, begins) = mpsc::channel();
+    let (tell, told) = mpsc::channel();
+    let closure = runtime.handle().spawn(async move {
+        _ = to_thread(move || {
+            let go_on = || {
+                begun.send(()).unwrap();
+                assert!(gate.recv().is_err());
+            };
+            let ended = catch_unwind(AssertUnwindSafe(|| drop(block_on(what(&go_on)))));
+            tell.send(*ended.unwrap_err().downcast::<&str>().unwrap()).unwrap();
+        })
+        .await;
+        Ok(())
+    });
+    begins.recv().unwrap();
+    drop(runtime);
+    assert!(closure.wait().unwrap_err().is_cancelled());
+    drop(go_on);
+    told.recv().unwrap().to_owned()
+}
+
+#[test]
+fn a_sleep_that_begins_after_the_end_of_its_runtime_says_so() {
+    let message = left_behind(|go_on| {
+        go_on();
+        sleep(LONG)
+    });
+    assert!(message.contains("has shut down"), "{message}");
+    let message = left_behind(|go_on| {
+        go_on();
+        timeout_any(LONG, std::future::pending::<()>())
+    });
+    assert!(message.contains("has shut down"), "{message}");
+}
+
+#[test]
+fn a_sleep_of_a_thread_that_its_runtime_leaves_behind_does_not_end_early() {
+    let message = left_behind(|go_on| {
+        let mut pause = Box::pin(sleep(LONG));
+        assert!(poll_once(pause.as_mut(), Waker::noop()).is_pending());
+        go_on();
+        pause
+    });
+    assert!(message.contains("has shut down"), "{message}");
 }

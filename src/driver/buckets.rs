@@ -59,6 +59,15 @@ impl Buckets {
         self.elapsed = self.elapsed.max(now >> TICK);
     }
 
+    /// Keeps none any more that is to fire by `end`, if it keeps none now; false otherwise.
+    pub(super) fn close(&mut self, end: u64) -> bool {
+        let empty = self.earliest().is_none();
+        if empty {
+            self.catch_up(end);
+        }
+        empty
+    }
+
     /// Whether a timer is too near to be thrown into a bucket. `now` may be late, never early.
     #[inline]
     pub(super) fn is_near(at: u64, now: u64) -> bool {

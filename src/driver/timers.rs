@@ -29,6 +29,9 @@ pub(crate) use crate::driver::timer::{Bell, Timer};
 /// Published by a structure that owes nothing.
 const NOTHING: u64 = u64::MAX;
 
+/// The last moment at which a timer can fire. It is about now once the timers are abandoned.
+const END: u64 = NOTHING - 1;
+
 /// See the head of this file.
 #[derive(Debug)]
 pub(crate) struct Timers {
@@ -143,8 +146,16 @@ impl Timers {
     #[inline(never)]
     fn arm_near(&self, claim: Claim<'_>, at: u64, bell: Bell) -> bool {
         let mut heap = self.heap.inside.lock();
+        let link = claim.link(at, bell);
+        if self.are_abandoned() {
+            // SAFETY: the heap is locked, and nobody keeps the timer.
+            let waker = unsafe { link.fired() };
+            drop(heap);
+            probe::wake(waker);
+            return false;
+        }
         // SAFETY: the timer is claimed.
-        unsafe { heap.insert(claim.link(at, bell), at) };
+        unsafe { heap.insert(link, at) };
         self.heap.publish_if_earlier(at)
     }
 
@@ -279,7 +290,7 @@ impl Timers {
     ///
     /// A panic in `sink` goes no further: the other timers must fire.
     pub(crate) fn fire(&self, now: Instant, sink: &mut dyn FnMut(Waker)) {
-        let now = now.nanoseconds().min(NOTHING - 1);
+        let now = now.nanoseconds().min(END);
         if now > self.recent.load(Ordering::Relaxed).saturating_add(STALE) {
             self.recent.fetch_max(now, Ordering::Relaxed);
         }
@@ -296,9 +307,25 @@ impl Timers {
     }
 
     /// The runtime has ended, and nobody fires any more: marks all timers fired, whose moment has
-    /// not come, and wakes their wakers, so that whoever still waits learns of the end.
+    /// not come, and wakes their wakers, so that whoever still waits learns of the end. What is
+    /// armed afterwards fires at once.
     pub(crate) fn abandon(&self) {
         self.fire(Instant::NEVER, &mut Waker::wake);
+        // Who has looked at the time before may be on the way to a slot.
+        for slot in &self.slots {
+            while !slot.inside.lock().close(END) {
+                self.inspect(slot, END);
+            }
+        }
+        // Who locks the heap from now on sees the end in `recent`; who came before is seen.
+        drop(self.heap.inside.lock());
+        self.fire(Instant::NEVER, &mut Waker::wake);
+    }
+
+    /// Does a timer that has fired say nothing of its moment?
+    #[inline]
+    pub(crate) fn are_abandoned(&self) -> bool {
+        self.recent.load(Ordering::Relaxed) == END
     }
 
     /// Moves some timers of the bucket whose span has begun to where they belong now.

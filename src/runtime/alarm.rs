@@ -8,6 +8,7 @@ use pin_project_lite::pin_project;
 
 use crate::driver::clock::Instant;
 use crate::driver::timers::{Bell, Timer};
+use crate::runtime::Handle;
 use crate::runtime::handle::outside;
 use crate::runtime::lender::{Held, with_present};
 use crate::task::current;
@@ -49,6 +50,17 @@ fn bell(waker: &Waker, timer: &Timer) -> Bell {
     }
 }
 
+/// Has an alarm for `at` gone off because its runtime has ended?
+#[cold]
+fn is_cut_short(runtime: &Handle, at: Instant) -> bool {
+    runtime.timers().are_abandoned() && Instant::now() < at
+}
+
+#[cold]
+fn has_shut_down() -> ! {
+    panic!("the runtime in which this waits for its moment has shut down")
+}
+
 impl Alarm {
     pub(crate) fn new() -> Self {
         Alarm { timer: Timer::new(), runtime: None }
@@ -57,24 +69,29 @@ impl Alarm {
     /// Sets the alarm, anew if it was set; `waker` is woken at `at`, once.
     ///
     /// # Panics
-    /// Outside a runtime.
+    /// Outside a runtime, or if it has ended.
     pub(crate) fn arm(mut self: Pin<&mut Self>, at: Instant, waker: &Waker) {
         self.as_mut().disarm();
         let this = self.project();
         let timer = this.timer.as_ref();
         let runtime = this.runtime.insert(Held::present().unwrap_or_else(|| outside()));
         runtime.arm(timer, at, bell(waker, timer.get_ref()));
+        if timer.fired() && is_cut_short(runtime, at) {
+            has_shut_down();
+        }
     }
 
     /// Sees to it that the alarm is set to `at`, or went off there, in the runtime that this thread
     /// belongs to, and that `waker` is woken.
     ///
     /// # Panics
-    /// Outside a runtime, if it is not set, or the one that it was set in has ended before `at`.
+    /// Outside a runtime, if it is not set; if the one that it was set in has ended before `at`,
+    /// and this thread belongs to no other.
     #[inline]
     pub(crate) fn keep(self: Pin<&mut Self>, at: Instant, waker: &Waker) {
         match &self.runtime {
-            Some(runtime) if runtime.is_present() || !self.is_astray(at) => {}
+            Some(runtime) if runtime.is_present() && !self.timer.fired() => {}
+            Some(runtime) if !self.is_astray(runtime, at) => {}
             _ => return self.arm(at, waker),
         }
         let this = self.project();
@@ -89,17 +106,12 @@ impl Alarm {
 
     /// Is it to be set anew, because its owner has come to another runtime, or its own has ended?
     #[cold]
-    fn is_astray(&self, at: Instant) -> bool {
-        let Some(runtime) = &self.runtime else { return true };
-        // A runtime that ends has all alarms go off.
-        let ended = || runtime.has_ended() && Instant::now() < at;
+    fn is_astray(&self, runtime: &Handle, at: Instant) -> bool {
+        let cut_short = self.timer.fired() && is_cut_short(runtime, at);
         match with_present(|present| present.is_same(runtime)) {
-            Some(true) => false,
-            Some(false) => !self.timer.fired() || ended(),
-            None if self.timer.fired() && ended() => {
-                panic!("the runtime in which this waits for its moment has shut down")
-            }
-            None => false,
+            Some(false) => !self.timer.fired() || cut_short,
+            Some(true) | None if cut_short => has_shut_down(),
+            Some(true) | None => false,
         }
     }
 

@@ -196,16 +196,6 @@ impl Handle {
         }
     }
 
-    /// Whether the runtime has come to its end, or is about to.
-    pub(crate) fn has_ended(&self) -> bool {
-        match &*self.0 {
-            Which::Threads(engine) => engine.is_closed(),
-            Which::Sim(world) => world.is_closed(),
-            #[cfg(all(loom, not(test)))]
-            Which::Model(_) => false,
-        }
-    }
-
     pub(crate) fn arm(&self, timer: Pin<&Timer>, at: Instant, bell: Bell) {
         match &*self.0 {
             Which::Threads(engine) => engine.shared().arm(timer, at, bell),
