@@ -385,3 +385,29 @@ fn child_of_a_group_runs_in_the_context_it_is_given() {
         Ok(())
     });
 }
+
+#[test]
+fn tasks_that_are_ended_by_force_in_line_hand_the_context_on() {
+    // CTX-12
+    const KILLED: usize = 20_000;
+    let runtime = || Runtime::builder().workers(1).grace(ms(0)).build().unwrap();
+    let (ends, lives, context) = (runtime(), runtime(), Context::new());
+    let in_line = |runtime: &Runtime, count| {
+        let spawn = || TaskBuilder::new().context(&context).spawn(async {});
+        let tasks = runtime.block_on(async { Ok((0..count).map(|_| spawn()).collect::<Vec<_>>()) });
+        // Behind them on their worker.
+        runtime.handle().spawn(async {}).wait().unwrap();
+        tasks.unwrap()
+    };
+    let (killed, other) = context.run(|| {
+        let tasks = (in_line(&ends, KILLED), in_line(&lives, 1));
+        drop(ends);
+        tasks
+    });
+    for task in other {
+        task.wait().unwrap();
+    }
+    for task in killed {
+        assert!(task.wait().unwrap_err().is_cancelled());
+    }
+}

@@ -9,9 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use common::in_any_order;
-use filch::sync::{Lock, PriorityQueue, Queue, TryGetError, broadcast, watch};
-use filch::{Task, spawn, yield_now};
+use common::{in_any_order, ms};
+use filch::sync::{Event, Lock, PriorityQueue, Queue, TryGetError, broadcast, watch};
+use filch::{Task, TaskGroup, sleep, spawn, task_group, yield_now};
 
 /// Counts down, and panics at zero.
 #[derive(Clone, Default)]
@@ -333,4 +333,38 @@ fn whoever_is_shown_a_primitive_may_use_it() {
     write!(Busy(|| _ = sender.send(1)), "{sender:?}").unwrap();
     write!(Busy(|| _ = sender.send(2)), "{receiver:?}").unwrap();
     assert_eq!(receiver.try_recv().map_err(|error| error.to_string().is_empty()), Err(false));
+}
+
+/// Looks at its group when it is dropped.
+struct LooksAtItsGroup(TaskGroup);
+
+impl Drop for LooksAtItsGroup {
+    fn drop(&mut self) {
+        assert!(format!("{:?}", self.0).contains("TaskGroup"));
+    }
+}
+
+filch::context_var! {
+    static OF_A_CHILD: Arc<LooksAtItsGroup>;
+}
+
+#[test]
+fn what_a_child_leaves_is_dropped_while_its_group_is_unlocked() {
+    // Children that end together are forgotten together.
+    in_any_order(async || {
+        task_group(async |group| {
+            let event = Arc::new(Event::new());
+            for _ in 0..200 {
+                let (there, event) = (group.clone(), event.clone());
+                group.spawn(async move {
+                    event.wait().await;
+                    OF_A_CHILD.set(Arc::new(LooksAtItsGroup(there)));
+                });
+            }
+            sleep(ms(1)).await;
+            event.set();
+            Ok(())
+        })
+        .await
+    });
 }

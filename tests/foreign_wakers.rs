@@ -8,15 +8,15 @@ use std::future::{Pending, pending};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 use std::time::Duration;
 
 use filch::net::{TcpListener, TcpStream};
 use filch::sync::{Queue, oneshot};
 use filch::time::Instant;
-use filch::{CatchCancelled, Result, Runtime, catch_cancelled};
-use filch::{gather, sleep, spawn, task_group, timeout_scope, to_thread};
+use filch::{CatchCancelled, Deadline, Error, Promise, Result, Runtime, TaskRef, catch_cancelled};
+use filch::{current_task, gather, sleep, spawn, task_group, timeout_scope, to_thread};
 
 /// Panics whenever it is used.
 #[derive(Default)]
@@ -387,4 +387,89 @@ async fn a_waker_may_wait_for_its_socket() -> Result<()> {
 fn a_waker_that_is_cloned_finds_the_socket_unlocked() {
     filch::run(a_waker_may_wait_for_its_socket()).unwrap();
     filch::sim::run(0, a_waker_may_wait_for_its_socket()).unwrap();
+}
+
+/// Asks the task it knows for its name.
+struct AsksForAName(Mutex<Option<TaskRef>>, AtomicUsize);
+
+impl Wake for AsksForAName {
+    fn wake(self: Arc<Self>) {
+        if let Some(task) = self.0.lock().unwrap().as_ref() {
+            task.name();
+        }
+        self.1.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+#[test]
+fn a_group_that_ends_what_its_parent_awaits_wakes_others_outside_the_parents_lock() {
+    let asks = Arc::new(AsksForAName(Mutex::default(), AtomicUsize::new(0)));
+    let there = asks.clone();
+    let group = async move {
+        let promise: Promise<()> = Promise::new();
+        let mut join = pin!(promise.task_ref().join());
+        let waker = Waker::from(there.clone());
+        assert!(join.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        *there.0.lock().unwrap() = current_task();
+        let failed = task_group(async |group| {
+            group.spawn(async {
+                sleep(Duration::from_millis(1)).await;
+                Err::<(), _>(Error::msg("a child fails"))
+            });
+            promise.await
+        });
+        assert!(failed.await.is_err());
+        Ok(())
+    };
+    filch::sim::run(0, group).unwrap();
+    assert_eq!(asks.1.load(Ordering::Acquire), 1);
+}
+
+/// Looks at a deadline when it is cloned.
+struct LooksAtADeadline(Mutex<Option<Deadline>>);
+
+impl LooksAtADeadline {
+    const VTABLE: RawWakerVTable = RawWakerVTable::new(Self::clone, Self::drop, |_| {}, Self::drop);
+
+    fn waker(self: &Arc<Self>) -> Waker {
+        // SAFETY: the functions count references of the `Arc` that each waker has.
+        unsafe { Waker::new(Arc::into_raw(self.clone()).cast(), &Self::VTABLE) }
+    }
+
+    unsafe fn clone(this: *const ()) -> RawWaker {
+        // SAFETY: each waker has one reference, and so has the one that is made here.
+        let this = unsafe {
+            Arc::increment_strong_count(this.cast::<Self>());
+            &*this.cast::<Self>()
+        };
+        let deadline = this.0.lock().unwrap().clone();
+        deadline.map(|deadline| deadline.when());
+        RawWaker::new(std::ptr::from_ref(this).cast(), &Self::VTABLE)
+    }
+
+    unsafe fn drop(this: *const ()) {
+        // SAFETY: the reference of the waker that goes.
+        drop(unsafe { Arc::from_raw(this.cast::<Self>()) });
+    }
+}
+
+#[test]
+fn a_waker_that_is_cloned_finds_the_deadline_unlocked() {
+    filch::sim::run(0, async {
+        let (mut known, hour) = (None, Duration::from_secs(3600));
+        let mut scope = pin!(timeout_scope(hour, |deadline| {
+            known = Some(deadline);
+            pending::<()>()
+        }));
+        let looks = Arc::new(LooksAtADeadline(Mutex::default()));
+        let (deadline, waker) = (known.unwrap(), looks.waker());
+        *looks.0.lock().unwrap() = Some(deadline.clone());
+        for _ in 0..2 {
+            assert!(scope.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            deadline.reschedule(Instant::now() + hour)?;
+        }
+        looks.0.lock().unwrap().take();
+        Ok(())
+    })
+    .unwrap();
 }

@@ -12,6 +12,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
+use filch::sync::oneshot;
 use filch::{Handle, Runtime, Task, catch_cancelled, catch_cancelled_any, yield_now};
 use futures::task::AtomicWaker;
 
@@ -229,4 +230,28 @@ fn a_runtime_that_ends_with_its_thread_still_calls_back() {
     };
     thread::spawn(keeps).join().unwrap();
     assert_eq!(called.iter().collect::<Vec<_>>(), ["late", "ended by force"]);
+}
+
+#[test]
+fn a_runtime_that_a_worker_drops_is_not_waited_for_there() {
+    for workers in [1, 2] {
+        let runtime = Runtime::builder().workers(workers).build().unwrap();
+        let handle = runtime.handle();
+        let (tell, told) = mpsc::channel();
+        let other = handle.spawn(async move {
+            tell.send("begun").unwrap();
+            let Err(cancelled) = catch_cancelled(pending::<()>()).await else { return };
+            yield_now().await;
+            tell.send("cleaned up").unwrap();
+            cancelled.raise().await;
+        });
+        assert_eq!(told.recv(), Ok("begun"));
+        // Nobody takes the value of a detached task: the worker drops it after the poll.
+        let (go, gone) = oneshot::channel::<()>();
+        let value = async move { Ok(gone.await.map(|()| runtime).ok()) };
+        handle.spawn(value).detach();
+        go.send(()).unwrap();
+        assert_eq!(told.recv(), Ok("cleaned up"));
+        assert!(other.wait().unwrap_err().is_cancelled());
+    }
 }

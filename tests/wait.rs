@@ -5,8 +5,8 @@ mod common;
 
 use common::{Boom, Log, in_any_order, me, ms, seconds, simulate};
 use filch::time::Instant;
-use filch::{Error, Result, ReturnWhen, Task, TaskRef, Waited};
-use filch::{catch_cancelled, sleep, spawn, timeout, wait, yield_now};
+use filch::{Error, Promise, Result, ReturnWhen, Runtime, Task, TaskRef, Waited};
+use filch::{as_completed, catch_cancelled, sleep, spawn, timeout, wait, yield_now};
 use futures::channel::oneshot;
 use futures::poll;
 
@@ -311,4 +311,19 @@ fn waiter_may_swallow_and_wait_again() {
         assert_eq!(waiter.await?, 100);
         Ok(())
     });
+}
+
+#[test]
+fn a_promise_that_has_outlived_its_runtime_is_waited_for_in_another() {
+    let first = Runtime::builder().workers(1).build().unwrap();
+    let promise: Promise<u32> = first.handle().promise();
+    promise.set(7).unwrap();
+    drop(first);
+    let second = Runtime::builder().workers(1).build().unwrap();
+    let waited = second.block_on(async {
+        let waited = wait([promise.task_ref()], ReturnWhen::AllCompleted).await;
+        as_completed([promise.task_ref()]).next().await.unwrap().join().await?;
+        Ok(waited.done.len())
+    });
+    assert_eq!(waited.unwrap(), 1);
 }

@@ -10,6 +10,7 @@ use crate::runtime::desk::{Desk, Post, Seat};
 use crate::runtime::engine::Engine;
 use crate::runtime::handle::{Handle, Which};
 use crate::runtime::interrupt::Watch;
+use crate::scheduler::queue::Local;
 use crate::sys::{Arc, Mutex, assert_real, thread};
 use crate::task::handle::Task;
 use crate::task::memory::{Home, Kind};
@@ -245,10 +246,12 @@ impl Drop for Runtime {
         if engine.reactor().is_copy() {
             return;
         }
-        if !current::is_polling() && !jobs::is_running() {
+        let plain = !current::is_polling() && !jobs::is_running() && !Local::is_worker();
+        if plain {
             return engine.shut_down(grace);
         }
-        // A task that drops a runtime, perhaps its own, must not wait for itself.
+        // A task that drops a runtime, perhaps its own, must not wait for itself; nor must a worker
+        // that drops what a task has left.
         let end = engine.clone();
         let ender = thread::Builder::new().name("filch-end".to_owned());
         if ender.spawn(move || end.shut_down(grace)).is_err() {

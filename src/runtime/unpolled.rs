@@ -8,7 +8,7 @@ use crate::simulated::World;
 use crate::sys::Arc as SysArc;
 use crate::task::hooks::Callback;
 use crate::task::report::Settings;
-use crate::task::{Job, Runnable, Schedule, Why, draw_numbers};
+use crate::task::{Job, Runnable, Schedule, Why, draw_numbers, jobs};
 
 pub(crate) struct Unpolled {
     calls: Arc<Calls>,
@@ -38,6 +38,15 @@ impl Schedule for Unpolled {
 
     fn job(&self, job: Job) {
         self.calls.post(job);
+    }
+
+    /// The end of the runtime drops what waits in its queue, and a promise may be waited for in
+    /// another one.
+    fn tell_late(&self, job: Job) {
+        match &self.world {
+            Some(_) => self.job(job),
+            None => jobs::run(job),
+        }
     }
 
     fn own(&self, callback: Callback) -> Callback {

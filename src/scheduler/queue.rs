@@ -181,6 +181,11 @@ impl Local {
         Entered { before: LOCAL.with(|local| local.replace(self)), local: self }
     }
 
+    /// Does this thread work for a scheduler, whichever?
+    pub(crate) fn is_worker() -> bool {
+        !LOCAL.with(Cell::get).is_null()
+    }
+
     /// Calls `look` with what this thread owns as a worker of `owner`, if it is one.
     #[inline]
     pub(crate) fn with<R>(owner: *const (), look: impl FnOnce(Option<&Local>) -> R) -> R {

@@ -90,7 +90,8 @@ impl Deadline {
         }
         state.deadline = to.into();
         state.moved = true;
-        let waker = if state.polled { None } else { state.waker.clone() };
+        // To clone it is foreign code, too; the poll that comes of it leaves it here again.
+        let waker = if state.polled { None } else { state.waker.take() };
         drop(state);
         if let Some(waker) = waker {
             probe::wake(waker);

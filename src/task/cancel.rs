@@ -19,7 +19,7 @@
 //! A group's requests may meet: see `members`.
 //! Models: `loom-tests/cancel.rs`, `loom-tests/several.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::error::Message;
 use crate::sys::{Arc, Patience, thread};
@@ -63,8 +63,7 @@ pub(super) fn request_several(
     message: Option<Message>,
     members: Option<&Members>,
 ) -> bool {
-    let met = BTreeSet::from([waiter.address()]);
-    Walk { message, members }.branch_out(Branch::new(several, None, met))
+    Walk { message, members }.branch_out(Branch::new(several, None, Way::from(waiter)))
 }
 
 /// What becomes of a group's request, where its parent stands.
@@ -80,6 +79,8 @@ pub(super) enum Offered {
 /// Where a group's request goes once the parent's lock is free.
 pub(super) enum Onward {
     Nowhere,
+    /// It has arrived at a sleeping task, which is still to be queued.
+    Queue(TaskRef),
     From(TaskRef),
     /// From a member that was asked already.
     Counted(TaskRef),
@@ -109,8 +110,9 @@ pub(super) fn offer(parent: &TaskRef, members: &Members) -> Offered {
                 return Offered::Passed(Onward::From(next));
             }
             Request::Accepted(recorded) => {
-                write_down(&next, recorded, None);
-                return Offered::Passed(Onward::Nowhere);
+                // Where nobody polls it, to be queued is to end, and that calls foreign code.
+                let queue = record(&next, recorded, None);
+                return Offered::Passed(if queue { Onward::Queue(next) } else { Onward::Nowhere });
             }
             Request::Counted => return Offered::Passed(Onward::Counted(next)),
             // As in `Walk::go_on`.
@@ -126,6 +128,10 @@ pub(super) fn go_on(onward: Onward, parent: &TaskRef, members: &Members) -> bool
     let walk = Walk { message: None, members: Some(members) };
     match onward {
         Onward::Nowhere => true,
+        Onward::Queue(task) => {
+            task.queue();
+            true
+        }
         Onward::From(task) => {
             walk.go_from(task);
             true
@@ -135,8 +141,7 @@ pub(super) fn go_on(onward: Onward, parent: &TaskRef, members: &Members) -> bool
             true
         }
         Onward::Several(several, before) => {
-            let met = BTreeSet::from([parent.address()]);
-            walk.branch_out(Branch::begun(several, None, met, Some(before)))
+            walk.branch_out(Branch::begun(several, None, Way::from(parent), Some(before)))
         }
     }
 }
@@ -152,12 +157,33 @@ struct Walk<'a> {
     members: Option<&'a Members>,
 }
 
+/// Whom a walk has met. It keeps them: so their addresses stay theirs, and the last of them is
+/// dropped when the walk holds no lock.
+#[derive(Clone, Default)]
+struct Way(BTreeMap<Key, TaskRef>);
+
+impl Way {
+    fn from(task: &TaskRef) -> Self {
+        let mut way = Way::default();
+        way.add(task);
+        way
+    }
+
+    fn add(&mut self, task: &TaskRef) {
+        self.0.insert(task.address(), task.clone());
+    }
+
+    fn has(&self, task: &TaskRef) -> bool {
+        self.0.contains_key(&task.address())
+    }
+}
+
 /// Where the way parts.
 struct Branch {
     several: Arc<Several>,
     /// Who awaits them, and takes the request if they have all ended.
     waiter: Option<TaskRef>,
-    met: BTreeSet<Key>,
+    way: Way,
     /// A request went to them before.
     before: bool,
     /// It is decided already: nobody is asked any more.
@@ -167,19 +193,19 @@ struct Branch {
 }
 
 impl Branch {
-    fn new(several: Arc<Several>, waiter: Option<TaskRef>, met: BTreeSet<Key>) -> Self {
+    fn new(several: Arc<Several>, waiter: Option<TaskRef>, way: Way) -> Self {
         let begun = several.begin_request();
-        Branch::begun(several, waiter, met, begun)
+        Branch::begun(several, waiter, way, begun)
     }
 
     fn begun(
         several: Arc<Several>,
         waiter: Option<TaskRef>,
-        met: BTreeSet<Key>,
+        way: Way,
         begun: Option<bool>,
     ) -> Self {
         let (before, closed) = (begun == Some(true), begun.is_none());
-        Branch { several, waiter, met, before, closed, next: 0, accepted: false }
+        Branch { several, waiter, way, before, closed, next: 0, accepted: false }
     }
 
     /// The next one to ask.
@@ -187,7 +213,7 @@ impl Branch {
         let tasks = if self.closed { &[] } else { self.several.tasks() };
         while let Some(task) = tasks.get(self.next) {
             self.next += 1;
-            if !self.met.contains(&task.address()) {
+            if !self.way.has(task) {
                 return Some(task.clone());
             }
         }
@@ -255,7 +281,7 @@ impl Walk<'_> {
     }
 
     fn go_from(&self, at: TaskRef) {
-        if let Some(branch) = self.go_on(at, BTreeSet::new()) {
+        if let Some(branch) = self.go_on(at, Way::default()) {
             self.branch_out(branch);
         }
     }
@@ -269,8 +295,8 @@ impl Walk<'_> {
                 let met = self.ask(&task);
                 branch.accepted |= !matches!(met, Met::Refused);
                 if let Met::Further = met {
-                    let met = branch.met.clone();
-                    branches.extend(self.go_on(task, met));
+                    let way = branch.way.clone();
+                    branches.extend(self.go_on(task, way));
                 }
                 continue;
             }
@@ -283,12 +309,12 @@ impl Walk<'_> {
     }
 
     /// Goes on from an idle task whose short lock is held, to where the way ends or parts.
-    fn go_on(&self, mut at: TaskRef, mut met: BTreeSet<Key>) -> Option<Branch> {
+    fn go_on(&self, mut at: TaskRef, mut way: Way) -> Option<Branch> {
         let mut patience = Patience::new();
         loop {
-            met.insert(at.address());
+            way.add(&at);
             let next = match at.header().published() {
-                Note::One(next, _) if !met.contains(&next.address()) => next,
+                Note::One(next, _) if !way.has(&next) => next,
                 Note::Several(several, _) => {
                     let begun = several.begin_request();
                     if begun.is_none() {
@@ -296,7 +322,7 @@ impl Walk<'_> {
                         return None;
                     }
                     at.header().state.unlock_passed();
-                    return Some(Branch::begun(several, Some(at), met, begun));
+                    return Some(Branch::begun(several, Some(at), way, begun));
                 }
                 _ => {
                     take_itself(&at, self.message.clone());
@@ -339,19 +365,18 @@ impl Walk<'_> {
 /// A request counts in a member that was asked already: so it does wherever the first one went on
 /// to, as long as it is on its way.
 fn count_beyond(task: TaskRef) {
-    let mut reached = vec![(task, BTreeSet::new())];
-    while let Some((task, mut met)) = reached.pop() {
-        met.insert(task.address());
-        let mut count = |next: &TaskRef, met| {
-            let counts = !BTreeSet::contains(&met, &next.address());
-            if counts && next.header().state.count_one() {
-                reached.push((next.clone(), met));
+    let mut reached = vec![(task, Way::default())];
+    while let Some((task, mut way)) = reached.pop() {
+        way.add(&task);
+        let mut count = |next: &TaskRef, way: Way| {
+            if !way.has(next) && next.header().state.count_one() {
+                reached.push((next.clone(), way));
             }
         };
         match passed_through(&task) {
-            Note::One(next, _) => count(&next, met),
+            Note::One(next, _) => count(&next, way),
             Note::Several(several, _) => {
-                several.tasks().iter().for_each(|next| count(next, met.clone()));
+                several.tasks().iter().for_each(|next| count(next, way.clone()));
             }
             Note::None | Note::Blank => {}
         }
@@ -374,6 +399,14 @@ fn passed_through(task: &TaskRef) -> Note {
 
 /// The request ends here: its message is stored, and the task is queued if it slept.
 fn write_down(task: &TaskRef, recorded: Recorded, message: Option<Message>) {
+    if record(task, recorded, message) {
+        task.queue();
+    }
+}
+
+/// As [`write_down`], but tells instead whether the task is to be queued.
+#[must_use]
+fn record(task: &TaskRef, recorded: Recorded, message: Option<Message>) -> bool {
     if recorded.locked {
         // Requests before delivery coalesce. One that is on its way keeps its message; of those
         // that only wait for delivery, the last one counts (CAN-12).
@@ -385,9 +418,7 @@ fn write_down(task: &TaskRef, recorded: Recorded, message: Option<Message>) {
         task.header().state.unlock_with_message(said);
         drop(spare);
     }
-    if recorded.queue {
-        task.queue();
-    }
+    recorded.queue
 }
 
 /// What is awaited refuses, or leads back: the one that awaits it, whose short lock is held, takes

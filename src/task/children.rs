@@ -224,7 +224,9 @@ impl Children {
     /// Now and then, when so many are left: all, or half of those at the last time.
     fn tidy(&self, live: usize) {
         if live == 0 || live >= SHORT && live.is_power_of_two() {
-            drop(self.list.lock().tidy(live));
+            // They are dropped outside the lock: with the last reference goes what is the user's.
+            let ended = self.list.lock().tidy(live);
+            drop(ended);
         }
     }
 

@@ -207,7 +207,7 @@ fn inform(task: &TaskRef, listener: Listener) {
 /// As [`inform`], not inside the poll that asks (TG-16, WAIT-06).
 fn inform_later(task: &TaskRef, listener: Listener) {
     let this = task.clone();
-    task.header().home().schedule().job(Box::new(move || listener.ended(&this)));
+    task.header().home().schedule().tell_late(Box::new(move || listener.ended(&this)));
 }
 
 impl TaskRef {

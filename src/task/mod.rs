@@ -79,6 +79,12 @@ pub(crate) trait Schedule: Send + Sync {
     /// in a simulation behind what is ready.
     fn job(&self, job: Job);
 
+    /// Tells a listener that comes when its task has ended. As for a callback, but it is told also
+    /// where callbacks are called no more.
+    fn tell_late(&self, job: Job) {
+        self.job(job);
+    }
+
     /// A done-callback is registered: gives what is to be called instead, where whoever registered
     /// it may be gone by then.
     fn own(&self, callback: Callback) -> Callback {

@@ -112,8 +112,15 @@ impl Runnable {
     /// Ends the task without asking: its future is dropped, it ends cancelled.
     pub(crate) fn kill(self) {
         // SAFETY: as in `run`.
-        let _ = unsafe { self.0.as_ref() }.state.start_poll();
+        let header = unsafe { self.0.as_ref() };
+        let context = header.own_vars(|vars| vars.as_shared().cloned());
+        let _ = header.state.start_poll();
         kill_running(self.0);
+        if let Some(context) = context {
+            // It may have been its turn, for which others wait: one after the other, for each may
+            // be killed like this one.
+            jobs::run(Box::new(move || drop(context.enter())));
+        }
     }
 }
 
