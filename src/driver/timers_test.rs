@@ -166,12 +166,31 @@ fn never_is_armed_and_never_fires() {
     assert!(node.is_armed() && !node.fired());
     assert_eq!(all.next(), None);
     all.update_waker(node.as_ref(), Waker::noop());
-    assert_eq!(fire(&all, u64::MAX), 0);
+    assert_eq!(fire(&all, u64::MAX - 2), 0);
     all.disarm(node.as_ref());
     all.disarm(node.as_ref());
     assert!(!node.is_armed() && !node.fired());
     all.arm(0, node.as_ref(), at(1), Waker::noop().clone());
     assert_eq!(fire(&all, 1), 1);
+}
+
+#[test]
+fn what_is_armed_when_all_are_abandoned_fires_at_once() {
+    for moment in [1, MILLISECOND, 3_600_000 * MILLISECOND] {
+        let all = Timers::new(1);
+        let count = Arc::new(Count::default());
+        let nodes = timers(2);
+        let arm = |node: &Pin<Box<Timer>>| {
+            all.arm(0, node.as_ref(), at(moment), Waker::from(count.clone()))
+        };
+        arm(&nodes[0]);
+        assert!(!all.are_abandoned() && !nodes[0].fired());
+        all.abandon();
+        assert!(all.are_abandoned() && nodes[0].fired());
+        assert!(!arm(&nodes[1]));
+        assert!(nodes[1].fired());
+        assert_eq!((all.next(), count.0.load(Ordering::Relaxed)), (None, 2));
+    }
 }
 
 #[test]
