@@ -1,6 +1,7 @@
 //! What queues, channels and tasks drop, they drop outside of their locks: a value that uses, in
 //! its destructor, what it is dropped by finds it free. Where it does not, the test never ends.
-//! An error that panics when its task goes takes nobody with it.
+//! An error that panics when its task goes takes nobody with it; what panics while a task is
+//! unwound is the task's outcome.
 
 mod common;
 
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use common::{Log, in_any_order, ms, simulate};
 use filch::sync::{Queue, broadcast, oneshot, watch};
-use filch::{Error, sim, sleep, spawn, yield_now};
+use filch::{Error, current_task, sim, sleep, spawn, task_group, timeout, yield_now};
 
 type Last = Box<dyn FnOnce() + Send>;
 
@@ -186,4 +187,48 @@ fn an_error_that_panics_when_its_task_goes_takes_nobody_with_it() {
     })
     .unwrap();
     assert_eq!(gone.load(Ordering::Relaxed), 3);
+}
+
+#[test]
+fn what_panics_while_a_cancelled_task_is_unwound_is_its_outcome() {
+    // As what `finally` raises, inside a scope and outside, also before the first poll.
+    let panics = || Value::new(|| panic!("roll-back failed"));
+    let asleep = async |value: Value| {
+        let _value = value;
+        sleep(ms(1000)).await;
+    };
+    in_any_order(async || {
+        let tasks = [spawn(asleep(panics())), spawn(timeout(ms(5000), asleep(panics())))];
+        sleep(ms(1)).await;
+        for task in tasks {
+            assert!(task.cancel());
+            let error = task.await.unwrap_err();
+            assert!(error.is_panic() && error.to_string().contains("roll-back failed"));
+        }
+        let failed = task_group(async |group| {
+            group.spawn(asleep(panics()));
+            group.spawn(async {
+                sleep(ms(1)).await;
+                Err::<(), _>(Error::msg("a child fails"))
+            });
+            Ok(())
+        });
+        let failed = failed.await.unwrap_err();
+        let told: Vec<_> = failed.errors().iter().map(Error::to_string).collect();
+        assert_eq!(told, ["a child fails", "panicked: roll-back failed"]);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_value_that_comes_too_late_panics_on_its_own() {
+    // CAN-09
+    in_any_order(async || {
+        let task = spawn(async {
+            current_task().unwrap().cancel();
+            Ok(Value::new(|| panic!("as above")))
+        });
+        assert!(task.await.err().unwrap().is_cancelled());
+        Ok(())
+    });
 }

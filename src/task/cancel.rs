@@ -19,7 +19,7 @@
 //! A group's requests may meet: see `members`.
 //! Models: `loom-tests/cancel.rs`, `loom-tests/several.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::error::Message;
 use crate::sys::{Arc, Patience, thread};
@@ -160,7 +160,11 @@ struct Walk<'a> {
 /// Whom a walk has met. It keeps them: so their addresses stay theirs, and the last of them is
 /// dropped when the walk holds no lock.
 #[derive(Clone, Default)]
-struct Way(BTreeMap<Key, TaskRef>);
+struct Way {
+    met: BTreeSet<Key>,
+    /// In the order of the way, which is not that of addresses: models repeat.
+    kept: Vec<TaskRef>,
+}
 
 impl Way {
     fn from(task: &TaskRef) -> Self {
@@ -170,11 +174,13 @@ impl Way {
     }
 
     fn add(&mut self, task: &TaskRef) {
-        self.0.insert(task.address(), task.clone());
+        if self.met.insert(task.address()) {
+            self.kept.push(task.clone());
+        }
     }
 
     fn has(&self, task: &TaskRef) -> bool {
-        self.0.contains_key(&task.address())
+        self.met.contains(&task.address())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::task::answers::{End, Ending, Start};
 use crate::task::current::{Current, Verdict};
 use crate::task::ends::{complete, complete_with_value};
 use crate::task::present::Present;
-use crate::task::raw::{Header, TaskRef, clear_contained};
+use crate::task::raw::{Header, TaskRef, clear_contained, clear_stage};
 use crate::task::report::{Report, Stopwatch};
 use crate::task::{Why, cancel, jobs, waker};
 
@@ -223,9 +223,14 @@ fn judge(
     polled: Poll<Result<()>>,
     verdict: &mut Option<Verdict>,
 ) -> Came {
+    let unwound = polled.is_pending();
     match current.judge(polled) {
         Verdict::Pending => Came::Pending,
         Verdict::Value => Came::Value,
+        cancelled @ Verdict::Cancelled(_) if unwound => {
+            *verdict = Some(drop_unwound(raw).unwrap_or(cancelled));
+            Came::Else
+        }
         other => {
             *verdict = Some(other);
             clear_contained(raw, "an unwound task");
@@ -257,10 +262,19 @@ fn hear(
     }
     let taken = start.armed && current.arm(start.here);
     if taken {
-        clear_contained(raw, "an unwound task");
-        *verdict = Some(current.cancelled());
+        *verdict = Some(drop_unwound(raw).unwrap_or_else(|| current.cancelled()));
     }
     taken
+}
+
+/// Drops the future of a task that ends cancelled. If that panics, the task has panicked: as what
+/// `finally` raises, it takes the place of the cancellation.
+#[cold]
+fn drop_unwound(raw: NonNull<Header>) -> Option<Verdict> {
+    // SAFETY: as in `poll_once`.
+    let header = unsafe { raw.as_ref() };
+    let dropped = catch_unwind(AssertUnwindSafe(|| clear_stage(raw)));
+    dropped.err().map(|payload| panicked(header, payload))
 }
 
 /// What a future's poll returned, or its panic.

@@ -448,8 +448,13 @@ impl TaskRef {
     }
 }
 
-/// Drops what the stage holds; a panic there is reported, and goes no further.
-pub(super) fn clear_contained(header: NonNull<Header>, what: &'static str) {
+/// Drops what the stage holds.
+pub(super) fn clear_stage(header: NonNull<Header>) {
     // SAFETY: the callers are the polling thread, or own the value of a finished task.
-    probe::contain(what, || unsafe { (header.as_ref().template.vtable.clear)(header) });
+    unsafe { (header.as_ref().template.vtable.clear)(header) };
+}
+
+/// As [`clear_stage`]; a panic there is reported, and goes no further.
+pub(super) fn clear_contained(header: NonNull<Header>, what: &'static str) {
+    probe::contain(what, || clear_stage(header));
 }
