@@ -6,9 +6,8 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use common::{Boom, Log, in_any_order, me, ms, simulate};
-use filch::{
-    Error, Handle, Promise, Result, Runtime, catch_cancelled, sleep, spawn, timeout, yield_now,
-};
+use filch::{Error, Handle, Promise, Result, Runtime};
+use filch::{catch_cancelled, sleep, spawn, timeout, timeout_any, yield_now};
 
 // upstream: test_futures.BaseFutureTests.test_initial_state
 #[test]
@@ -377,4 +376,19 @@ fn waiters_go_on_in_their_order() -> Result<()> {
     })?;
     assert_eq!(log.lines(), ["set", "a", "b", "c"]);
     Ok(())
+}
+
+#[test]
+fn a_promise_by_reference_goes_where_a_future_goes() {
+    in_any_order(async || {
+        let promise: Promise<u32> = Promise::new();
+        assert!(timeout(ms(1), &promise).await.unwrap_err().is_timeout());
+        assert!(promise.is_cancelled());
+        let promise = Promise::new();
+        promise.set(7)?;
+        assert_eq!(timeout(ms(1), &promise).await?, 7);
+        assert_eq!(timeout_any(ms(1), &promise).await??, 7);
+        assert_eq!(catch_cancelled(&promise).await.unwrap()?, 7);
+        Ok(())
+    });
 }

@@ -229,9 +229,9 @@ impl<F: Future> Future for TimeoutAny<F> {
 /// # }).unwrap();
 /// ```
 #[doc(alias("asyncio.timeout", "asyncio.wait_for"))]
-pub fn timeout<F>(limit: impl Into<Option<Duration>>, future: F) -> Timeout<F>
+pub fn timeout<F>(limit: impl Into<Option<Duration>>, future: F) -> Timeout<F::IntoFuture>
 where
-    F: Future<Output: Outcome>,
+    F: IntoFuture<Output: Outcome>,
 {
     timeout_at(deadline(limit), future)
 }
@@ -247,11 +247,11 @@ where
 /// # Panics
 /// If it is polled outside a runtime.
 #[doc(alias = "asyncio.timeout_at")]
-pub fn timeout_at<F>(deadline: impl Into<Option<Instant>>, future: F) -> Timeout<F>
+pub fn timeout_at<F>(deadline: impl Into<Option<Instant>>, future: F) -> Timeout<F::IntoFuture>
 where
-    F: Future<Output: Outcome>,
+    F: IntoFuture<Output: Outcome>,
 {
-    Timeout { timed: Timed::new(future, deadline.into()) }
+    Timeout { timed: Timed::new(future.into_future(), deadline.into()) }
 }
 
 /// As [`timeout`], around a future with any output.
@@ -274,8 +274,11 @@ where
 /// # Ok(())
 /// # }).unwrap();
 /// ```
-pub fn timeout_any<F: Future>(limit: impl Into<Option<Duration>>, future: F) -> TimeoutAny<F> {
-    TimeoutAny { timed: Timed::new(future, deadline(limit)) }
+pub fn timeout_any<F>(limit: impl Into<Option<Duration>>, future: F) -> TimeoutAny<F::IntoFuture>
+where
+    F: IntoFuture,
+{
+    TimeoutAny { timed: Timed::new(future.into_future(), deadline(limit)) }
 }
 
 pub(super) fn deadline(limit: impl Into<Option<Duration>>) -> Option<Instant> {

@@ -68,19 +68,19 @@ impl<F: Future> Future for CatchCancelled<F> {
 /// filch::sim::run(0, main).unwrap();
 /// ```
 #[doc(alias("CancelledError", "except", "finally"))]
-pub fn catch_cancelled<F>(future: F) -> CatchCancelled<F>
+pub fn catch_cancelled<F>(future: F) -> CatchCancelled<F::IntoFuture>
 where
-    F: Future<Output: Outcome>,
+    F: IntoFuture<Output: Outcome>,
 {
-    CatchCancelled { scoped: Scoped::new(future), sort: by_error }
+    CatchCancelled { scoped: Scoped::new(future.into_future()), sort: by_error }
 }
 
 /// As [`catch_cancelled`], for a future with any output; it sees unwinding only.
 ///
 /// # Errors
 /// [`Cancelled`], if `future` was unwound.
-pub fn catch_cancelled_any<F: Future>(future: F) -> CatchCancelled<F> {
-    CatchCancelled { scoped: Scoped::new(future), sort: by_nothing }
+pub fn catch_cancelled_any<F: IntoFuture>(future: F) -> CatchCancelled<F::IntoFuture> {
+    CatchCancelled { scoped: Scoped::new(future.into_future()), sort: by_nothing }
 }
 
 impl Cancelled {
