@@ -8,6 +8,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,7 +29,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// deadlocked simulation are told apart by `is_..`. Clones share what they hold.
 ///
 /// It does not implement [`std::error::Error`] itself (else `?` could not convert into it), but
-/// converts into `Box<dyn std::error::Error + Send + Sync>` by `?`.
+/// converts into `Box<dyn std::error::Error + Send + Sync>` by `?`, and back by
+/// [`Error::from_boxed`].
 ///
 /// # Examples
 ///
@@ -56,8 +58,10 @@ enum Kind {
     Panic { text: String, payload: Mutex<Option<Box<dyn Any + Send>>> },
     Deadlock(String),
     Group(Box<[Error]>),
-    Other(Box<dyn StdError + Send + Sync>),
+    Other(Boxed),
 }
+
+type Boxed = Box<dyn StdError + Send + Sync>;
 
 impl Error {
     /// Makes an error of nothing but a text, which `?` does not: a text is no error.
@@ -82,7 +86,24 @@ impl Error {
     }
 
     /// Makes an error of a boxed one, keeping it as it is.
+    ///
+    /// What was an [`Error`] before it was boxed is that very error again: a cancellation, a
+    /// timeout, a group. So it is after [`io::Error::other`], also by `?`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use filch::Error;
+    ///
+    /// let group = Error::group([Error::msg("no ink")]);
+    /// let boxed: Box<dyn std::error::Error + Send + Sync> = group.into();
+    /// assert!(Error::from_boxed(boxed).is_group());
+    /// ```
     pub fn from_boxed(error: Box<dyn StdError + Send + Sync>) -> Self {
+        let error = match unwrapped(error).downcast::<Standard>() {
+            Ok(standard) => return standard.0,
+            Err(error) => error,
+        };
         match error.downcast::<Cancelled>() {
             Ok(cancelled) => Error::cancelled(cancelled.0),
             Err(error) if error.is::<Elapsed>() => Error::timeout(None),
@@ -250,7 +271,7 @@ impl StdError for Standard {
     }
 }
 
-impl From<Error> for Box<dyn StdError + Send + Sync> {
+impl From<Error> for Boxed {
     fn from(error: Error) -> Self {
         Box::new(Standard(error))
     }
@@ -260,6 +281,32 @@ impl From<Error> for Box<dyn StdError> {
     fn from(error: Error) -> Self {
         Box::new(Standard(error))
     }
+}
+
+/// Takes what [`io::Error::other`] has put around an error of ours away. Around another it stays,
+/// and so does a kind that somebody has chosen.
+fn unwrapped(mut error: Boxed) -> Boxed {
+    for _ in 0..error.downcast_ref().map_or(0, layers) {
+        let layer = error.downcast::<io::Error>().ok().and_then(|layer| layer.into_inner());
+        error = layer.expect("it was an `io::Error` with another inside");
+    }
+    error
+}
+
+/// How many are around an error of ours: none, if there is no such error.
+fn layers(mut outer: &io::Error) -> usize {
+    for depth in 1.. {
+        let Some(inner) = outer.get_ref().filter(|_| outer.kind() == io::ErrorKind::Other) else {
+            break;
+        };
+        match inner.downcast_ref::<io::Error>() {
+            Some(next) => outer = next,
+            None if inner.is::<Standard>() => return depth,
+            None if inner.is::<Cancelled>() || inner.is::<Elapsed>() => return depth,
+            None => break,
+        }
+    }
+    0
 }
 
 /// A cancellation that was caught by [`catch_cancelled`](crate::catch_cancelled).

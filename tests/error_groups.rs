@@ -3,10 +3,12 @@
 
 mod common;
 
+use std::future::pending;
 use std::io;
 
 use common::{Boom, in_any_order, seconds, simulate};
-use filch::{Elapsed, Error, Result, sleep, spawn, task_group, timeout};
+use filch::{Elapsed, Error, Result, catch_cancelled, sleep, spawn, task_group};
+use filch::{timeout, timeout_any};
 
 fn boom(text: &'static str) -> Error {
     Boom(text).into()
@@ -162,4 +164,83 @@ fn group_goes_through_question_marks_and_boxes() {
     }
     let error = boxed().unwrap_err();
     assert_eq!(error.to_string(), mixed().to_string());
+}
+
+/// There and back, in every way that there is.
+fn ways(error: &Error) -> [Error; 5] {
+    let boxed = || Box::<dyn std::error::Error + Send + Sync>::from(error.clone());
+    let twice = || io::Error::other(io::Error::other(boxed()));
+    [
+        Error::from_boxed(boxed()),
+        Error::from_boxed(Error::from_boxed(boxed()).into()),
+        io::Error::other(error.clone()).into(),
+        twice().into(),
+        Error::from_boxed(twice().into()),
+    ]
+}
+
+#[test]
+fn errors_that_were_boxed_are_what_they_were() {
+    let group = mixed();
+    assert!(ways(&group).iter().all(|same| std::ptr::eq(same.errors(), group.errors())));
+    assert!(ways(&boom("a")).iter().all(Error::is::<Boom>));
+    simulate(async {
+        let late = timeout(seconds(1), sleep(seconds(2))).await.unwrap_err();
+        assert!(ways(&late).iter().all(|same| same.is_timeout() && same.is::<Elapsed>()));
+        let panicked = spawn(async { panic!("out of paper") }).await.unwrap_err();
+        assert!(ways(&panicked).iter().all(Error::is_panic));
+        let task = spawn(pending::<()>());
+        task.cancel_with("enough");
+        let cancelled = task.await.unwrap_err();
+        assert!(ways(&cancelled).iter().all(Error::is_cancelled));
+        assert!(ways(&cancelled).iter().all(|same| same.cancel_message() == Some("enough")));
+        Ok(())
+    });
+}
+
+#[test]
+fn caught_cancellations_and_timeouts_come_out_of_io_errors() {
+    simulate(async {
+        let late = timeout_any(seconds(1), pending::<()>()).await.unwrap_err();
+        assert!(Error::from(io::Error::other(late)).is_timeout());
+        let task = spawn(async {
+            let cancelled = catch_cancelled(pending::<Result<()>>()).await.unwrap_err();
+            Err::<(), _>(io::Error::other(cancelled).into())
+        });
+        sleep(seconds(1)).await;
+        task.cancel();
+        assert!(task.join().await.unwrap_err().is_cancelled());
+        Ok(())
+    });
+}
+
+#[test]
+fn io_errors_that_say_more_stay_what_they_are() {
+    let other = Error::from(io::Error::other(Boom("a")));
+    assert!(other.is::<io::Error>() && !other.is::<Boom>());
+    let chosen = io::Error::new(io::ErrorKind::BrokenPipe, mixed());
+    let chosen = Error::from(io::Error::other(chosen));
+    assert!(chosen.is::<io::Error>() && !chosen.is_group());
+}
+
+#[test]
+fn cancellation_that_was_boxed_is_in_no_group() {
+    in_any_order(async || {
+        let error = task_group(async |group| {
+            group.spawn(async {
+                let stuck = spawn(pending::<()>());
+                stuck.cancel();
+                let cancelled = stuck.await.unwrap_err();
+                Err::<(), Error>(io::Error::other(cancelled).into())
+            });
+            group.spawn(async {
+                sleep(seconds(1)).await;
+                Err::<(), _>(boom("b"))
+            });
+            Ok(())
+        });
+        let error = error.await.unwrap_err();
+        assert_eq!(error.to_string(), "1 error: b");
+        Ok(())
+    });
 }
