@@ -57,7 +57,7 @@ enum Kind {
     Timeout(Elapsed, Option<Message>),
     Panic { text: String, payload: Mutex<Option<Box<dyn Any + Send>>> },
     Deadlock(String),
-    Group(Box<[Error]>),
+    Group(group::Members),
     Other(Boxed),
 }
 

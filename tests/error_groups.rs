@@ -3,12 +3,14 @@
 
 mod common;
 
+use std::fmt;
 use std::future::pending;
 use std::io;
+use std::pin::Pin;
 
-use common::{Boom, in_any_order, seconds, simulate};
-use filch::{Elapsed, Error, Result, catch_cancelled, sleep, spawn, task_group};
-use filch::{timeout, timeout_any};
+use common::{Boom, Log, OnDrop, in_any_order, seconds, simulate};
+use filch::{Elapsed, Error, Result, catch_cancelled, sleep, spawn};
+use filch::{TaskGroup, task_group, timeout, timeout_any};
 
 fn boom(text: &'static str) -> Error {
     Boom(text).into()
@@ -243,4 +245,82 @@ fn cancellation_that_was_boxed_is_in_no_group() {
         assert_eq!(error.to_string(), "1 error: b");
         Ok(())
     });
+}
+
+/// An error inside as many groups as no stack has room for.
+fn deep(innermost: Error) -> Error {
+    (0..DEEP).fold(innermost, |error, _| Error::group([error]))
+}
+
+const DEEP: usize = 100_000;
+
+#[test]
+fn groups_may_be_nested_without_end() {
+    let error = deep(mixed());
+    let text = error.to_string();
+    assert!(text.starts_with("1 error: (1 error: ("));
+    assert_eq!(text.trim_end_matches(')').rsplit('(').next(), Some("2 errors: broken pipe; b"));
+    assert_eq!(text.matches('(').count(), text.matches(')').count());
+    assert_eq!(format!("{error:?}").len(), text.len() + "Error()".len());
+
+    let (booms, rest) = error.split(Error::is::<Boom>);
+    let depth = |error: &Error| {
+        let mut inner = error.clone();
+        let mut depth = 0;
+        while let [only] = inner.errors() {
+            (inner, depth) = (only.clone(), depth + 1);
+        }
+        (depth, inner.to_string())
+    };
+    let innermost = |text: &str| (DEEP, text.to_owned());
+    assert_eq!(depth(&booms.unwrap()), innermost("2 errors: a; (1 error: b)"));
+    assert_eq!(depth(&rest.unwrap()), innermost("2 errors: broken pipe; (1 error: broken pipe)"));
+    assert!(error.subgroup(Error::is_panic).is_none());
+}
+
+#[test]
+fn task_groups_may_fail_inside_one_another_without_end() {
+    fn level(depth: usize) -> Pin<Box<dyn Future<Output = Result<()>> + Send>> {
+        Box::pin(async move {
+            match depth {
+                0 => Err(boom("a")),
+                _ => {
+                    let inner = async |group: TaskGroup| {
+                        group.spawn(level(depth - 1));
+                        Ok(())
+                    };
+                    task_group(inner).await
+                }
+            }
+        })
+    }
+    simulate(async {
+        let error = level(DEEP / 5).await.unwrap_err();
+        assert!(error.to_string().trim_end_matches(')').ends_with("(1 error: a"));
+        Ok(())
+    });
+}
+
+/// Notes its end.
+#[derive(Debug)]
+struct Ends(#[expect(dead_code, reason = "it is only dropped")] OnDrop);
+
+impl fmt::Display for Ends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it ends")
+    }
+}
+
+impl std::error::Error for Ends {}
+
+#[test]
+fn errors_of_a_group_are_dropped_in_order_and_with_the_last_clone() {
+    let log = Log::new();
+    let ends = |name| Error::from(Ends(log.on_drop(name)));
+    let shared = Error::group([ends("c")]);
+    let inner = Error::group([ends("b"), shared.clone(), ends("d")]);
+    drop(Error::group([ends("a"), inner, ends("e")]));
+    assert_eq!(log.lines(), ["a", "b", "d", "e"]);
+    drop(shared);
+    assert_eq!(log.lines(), ["a", "b", "d", "e", "c"]);
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What happened, in order.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
@@ -50,6 +50,7 @@ impl Drop for Alive {
 }
 
 /// Logs its drop.
+#[derive(Debug)]
 pub(crate) struct OnDrop {
     log: Log,
     what: &'static str,
