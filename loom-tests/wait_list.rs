@@ -15,7 +15,7 @@ fn shared() -> Shared {
 }
 
 fn join(shared: &Shared, waiter: Pin<&Waiter<u32>>) {
-    shared.lock().0.join(waiter, Waker::noop().clone());
+    shared.lock().0.join(waiter, Kept::noop());
 }
 
 /// Wakes one, or keeps the promise for later.

@@ -9,6 +9,8 @@
 
 use std::any::Any;
 use std::fmt::Display;
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
@@ -140,9 +142,59 @@ pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
 }
 
 /// Drops a waker that is not needed any more, where a panic would be nobody's.
-#[cold]
+#[inline(never)]
 pub(crate) fn drop_waker(waker: Waker) {
     contain("a waker", || drop(waker));
+}
+
+/// A waker that is kept until it is used. Most are dropped by somebody who goes away, which may be
+/// because of a panic, or has taken what he would have waited for: a panic of theirs would end the
+/// process, or take that away.
+#[derive(Debug)]
+pub(crate) struct Kept(ManuallyDrop<Waker>);
+
+impl Kept {
+    #[inline]
+    pub(crate) fn of(waker: &Waker) -> Self {
+        Kept(ManuallyDrop::new(waker.clone()))
+    }
+
+    /// Of nobody.
+    pub(crate) fn noop() -> Self {
+        Kept::of(Waker::noop())
+    }
+
+    /// Gives it to somebody who uses it.
+    #[inline]
+    pub(crate) fn into_waker(self) -> Waker {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: it is taken once: neither field nor `this` is touched again.
+        unsafe { ManuallyDrop::take(&mut this.0) }
+    }
+}
+
+impl Deref for Kept {
+    type Target = Waker;
+
+    #[inline]
+    fn deref(&self) -> &Waker {
+        &self.0
+    }
+}
+
+impl DerefMut for Kept {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Waker {
+        &mut self.0
+    }
+}
+
+impl Drop for Kept {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the field is not touched again, and `into_waker` does not come here.
+        drop_waker(unsafe { ManuallyDrop::take(&mut self.0) });
+    }
 }
 
 /// Runs foreign code that nobody waits for: a waker, a callback, a destructor. A panic in it is

@@ -24,7 +24,7 @@ use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::task::Waker;
 
-use crate::probe;
+use crate::probe::{self, Kept};
 use crate::sys::{AtomicU32, Ordering, UnsafeCell};
 
 const IDLE: u32 = 0;
@@ -43,7 +43,7 @@ pub(crate) struct Waiter<T> {
 struct Node<T> {
     before: Link<T>,
     after: Link<T>,
-    waker: Option<Waker>,
+    waker: Option<Kept>,
     /// The list it waits in: to be compared only.
     list: *const (),
     value: T,
@@ -157,7 +157,7 @@ impl<T> WaitList<T> {
     ///
     /// # Panics
     /// If it stands in a list already.
-    pub(crate) fn join(&mut self, waiter: Pin<&Waiter<T>>, waker: Waker) {
+    pub(crate) fn join(&mut self, waiter: Pin<&Waiter<T>>, waker: Kept) {
         // Pairs with `wake` and `leave`: what the last list wrote is over.
         let state = waiter.state.load(Ordering::Acquire);
         assert!(state != WAITING, "a waiter stands in one list at a time");
@@ -184,7 +184,7 @@ impl<T> WaitList<T> {
     /// Exchanges the waker of one who waits for `waker`, which is to be dropped once the lock is
     /// released; false if it has been woken, or never joined.
     #[must_use]
-    pub(crate) fn update(&mut self, waiter: Pin<&Waiter<T>>, waker: &mut Waker) -> bool {
+    pub(crate) fn update(&mut self, waiter: Pin<&Waiter<T>>, waker: &mut Kept) -> bool {
         if !waiter.is_waiting() {
             return false;
         }
@@ -198,7 +198,7 @@ impl<T> WaitList<T> {
     /// Leaves the line, with the waker, to be dropped once the lock is released; `None` if it has
     /// been woken, or never joined.
     #[must_use = "a waker is dropped outside the lock"]
-    pub(crate) fn leave(&mut self, waiter: Pin<&Waiter<T>>) -> Option<Waker> {
+    pub(crate) fn leave(&mut self, waiter: Pin<&Waiter<T>>) -> Option<Kept> {
         if !waiter.is_waiting() {
             return None;
         }
@@ -296,12 +296,12 @@ unsafe fn wake<T>(waiter: NonNull<Waiter<T>>) -> Option<Waker> {
     let waker = unsafe { node(waiter, |node| node.waker.take()) };
     // SAFETY: as above. The store is the last touch: it pairs with the load in `is_woken`.
     unsafe { waiter.as_ref() }.state.store(WOKEN, Ordering::Release);
-    waker
+    waker.map(Kept::into_waker)
 }
 
 /// Takes a waker from whoever drops what is left of it once the lock is released.
-pub(crate) fn take(waker: &mut Waker) -> Waker {
-    std::mem::replace(waker, Waker::noop().clone())
+pub(crate) fn take(waker: &mut Kept) -> Kept {
+    std::mem::replace(waker, Kept::noop())
 }
 
 /// Wakers to be used once the lock is released; dropping them uses them, too.

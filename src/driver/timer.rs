@@ -33,6 +33,7 @@ use std::ptr::NonNull;
 use std::task::Waker;
 
 use crate::driver::buckets;
+use crate::probe;
 use crate::sys::quiet::AtomicU32;
 use crate::sys::{Ordering, UnsafeCell};
 
@@ -90,7 +91,7 @@ impl Drop for Bell {
     fn drop(&mut self) {
         if !self.lent {
             // SAFETY: it is dropped here only; who takes it out forgets the bell.
-            unsafe { ManuallyDrop::drop(&mut self.waker) };
+            probe::drop_waker(unsafe { ManuallyDrop::take(&mut self.waker) });
         }
     }
 }

@@ -177,6 +177,7 @@ impl Timers {
         if self.exchange(timer.get_ref(), waker, &mut fresh) {
             fresh = Some(waker.clone());
             self.exchange(timer.get_ref(), waker, &mut fresh);
+            fresh.into_iter().for_each(probe::drop_waker);
         }
     }
 
@@ -209,7 +210,7 @@ impl Timers {
         };
         match left {
             Some(None) => {}
-            Some(waker) => drop(waker),
+            Some(Some(waker)) => probe::drop_waker(waker),
             None => self.disarm_anywhere(timer.get_ref()),
         }
     }
@@ -217,7 +218,7 @@ impl Timers {
     #[inline(never)]
     fn disarm_anywhere(&self, timer: &Timer) {
         // The waker is dropped after the lock.
-        let _waker = loop {
+        let waker = loop {
             let left = match timer.place() {
                 Place::Idle | Place::Fired | Place::Claimed => return,
                 Place::Never if timer.leave_never() => return,
@@ -229,6 +230,7 @@ impl Timers {
                 break waker;
             }
         };
+        waker.into_iter().for_each(probe::drop_waker);
     }
 
     /// `None`: it has moved while this thread waited for the lock.

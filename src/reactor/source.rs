@@ -29,6 +29,7 @@ use std::task::Waker;
 
 use super::poll::Reactor;
 use super::waiters::{Ticket, Waiters, Wakers};
+use crate::probe::Kept;
 use crate::sys::{AtomicU32, Mutex, Ordering};
 
 /// A direction.
@@ -147,7 +148,7 @@ impl Source {
         waker: &Waker,
     ) -> std::io::Result<bool> {
         // Cloned, and dropped if it is not needed, outside of the lock: it may be anybody's.
-        let waker = waker.clone();
+        let waker = Kept::of(waker);
         let mut inner = self.inner.lock();
         if self.ready(way).is_some() || reactor.is_closed() {
             return Ok(false);

@@ -8,7 +8,7 @@
 use std::task::Waker;
 
 use super::source::Way;
-use crate::probe;
+use crate::probe::{self, Kept};
 
 /// A waiter's number at its socket; zero until it first waits, and for passers-by.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl Ticket {
 #[derive(Debug)]
 struct Waiter {
     ticket: Ticket,
-    waker: Waker,
+    waker: Kept,
 }
 
 impl Waiter {
@@ -71,7 +71,7 @@ impl Wakers {
 pub(super) enum Joined {
     Alone,
     /// To be dropped.
-    Instead(#[expect(dead_code, reason = "it is only dropped")] Waker),
+    Instead(#[expect(dead_code, reason = "it is only dropped")] Kept),
     /// To be woken: they shall say again that they wait.
     Crowded(Wakers),
 }
@@ -99,7 +99,7 @@ impl Waiters {
 
     /// Notes that `waker` waits; the same waiter again only exchanges its waker.
     #[inline]
-    pub(super) fn join(&mut self, way: Way, ticket: Ticket, waker: Waker) -> Joined {
+    pub(super) fn join(&mut self, way: Way, ticket: Ticket, waker: Kept) -> Joined {
         let first = &mut self.first[way as usize];
         if first.is_none() && self.more.is_empty() {
             *first = Some(Waiter { ticket, waker });
@@ -109,7 +109,7 @@ impl Waiters {
     }
 
     #[cold]
-    fn join_others(&mut self, way: Way, ticket: Ticket, waker: Waker) -> Joined {
+    fn join_others(&mut self, way: Way, ticket: Ticket, waker: Kept) -> Joined {
         if let Some(place) = self.place(way, ticket, &waker) {
             return Joined::Instead(std::mem::replace(&mut place.waker, waker));
         }
@@ -128,7 +128,7 @@ impl Waiters {
 
     /// Forgets a waiter; its waker is to be dropped after the lock is released.
     #[must_use]
-    pub(super) fn leave(&mut self, way: Way, ticket: Ticket) -> Option<Waker> {
+    pub(super) fn leave(&mut self, way: Way, ticket: Ticket) -> Option<Kept> {
         let first = &mut self.first[way as usize];
         if let Some(waiter) = first.take_if(|waiter| waiter.ticket == ticket) {
             return Some(waiter.waker);
@@ -145,7 +145,9 @@ impl Waiters {
         let writer = writer.take_if(|_| write);
         match (reader, writer) {
             (None, None) if self.more.is_empty() => Wakers::None,
-            (Some(one), None) | (None, Some(one)) if self.more.is_empty() => Wakers::One(one.waker),
+            (Some(one), None) | (None, Some(one)) if self.more.is_empty() => {
+                Wakers::One(one.waker.into_waker())
+            }
             (reader, writer) => self.take_others([read, write], [reader, writer]),
         }
     }
@@ -155,7 +157,9 @@ impl Waiters {
         let first = first.into_iter().flatten();
         self.limit = Self::LIMIT;
         let gone = self.more.extract_if(.., |(way, _)| wanted[*way as usize]);
-        Wakers::of(first.chain(gone.map(|(_, waiter)| waiter)).map(|waiter| waiter.waker))
+        Wakers::of(
+            first.chain(gone.map(|(_, waiter)| waiter)).map(|waiter| waiter.waker.into_waker()),
+        )
     }
 
     fn place(&mut self, way: Way, ticket: Ticket, waker: &Waker) -> Option<&mut Waiter> {
@@ -169,6 +173,6 @@ impl Waiters {
     fn disperse(&mut self) -> Wakers {
         self.limit = 2 * self.more.len() as u32;
         let gone = self.more.extract_if(.., |(_, waiter)| waiter.ticket == Ticket::PASSER_BY);
-        Wakers::of(gone.map(|(_, waiter)| waiter.waker))
+        Wakers::of(gone.map(|(_, waiter)| waiter.waker.into_waker()))
     }
 }

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crate::blocking::Ticket;
 use crate::error::{Error, Result};
-use crate::probe;
+use crate::probe::{self, Kept};
 use crate::runtime::handle::{Handle, Which};
 use crate::simulated;
 use crate::sys::{Arc, Mutex};
@@ -67,7 +67,7 @@ enum Number {
 /// Where the thread leaves what the closure gave.
 struct Slot<T> {
     result: Option<Result<T>>,
-    waker: Option<Waker>,
+    waker: Option<Kept>,
 }
 
 impl<T> Default for Slot<T> {
@@ -88,7 +88,7 @@ impl<T> Filler<T> {
         let waker = slot.waker.take();
         drop(slot);
         if let Some(waker) = waker {
-            probe::wake(waker);
+            probe::wake(waker.into_waker());
         }
     }
 }
@@ -145,7 +145,7 @@ where
         {
             return Poll::Ready(Err(error));
         }
-        let new = context.waker().clone();
+        let new = Kept::of(context.waker());
         let mut slot = self.slot.lock();
         if let Some(result) = slot.result.take() {
             drop(slot);

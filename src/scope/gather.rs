@@ -118,7 +118,7 @@ impl Drop for Gathering {
             current.is_own(&waker)
         });
         if own != Some(true) {
-            probe::wake(waker);
+            probe::wake(waker.into_waker());
         }
     }
 }

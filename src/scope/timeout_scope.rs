@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 
 use crate::driver::clock::Instant;
 use crate::error::{Outcome, Result};
-use crate::probe;
+use crate::probe::{self, Kept};
 use crate::scope::timeout::{Timed, deadline, flatten};
 use crate::sys::{Arc, Mutex};
 use crate::task::unwind::by_error;
@@ -33,7 +33,7 @@ struct State {
     /// The scope is being polled: it looks at `moved` on its way out, so nobody need wake it, and
     /// a task that moves its own deadline is not queued once more by that.
     polled: bool,
-    waker: Option<Waker>,
+    waker: Option<Kept>,
 }
 
 /// The deadline of a [`timeout_scope`], to be looked at and moved from anywhere.
@@ -94,7 +94,7 @@ impl Deadline {
         let waker = if state.polled { None } else { state.waker.take() };
         drop(state);
         if let Some(waker) = waker {
-            probe::wake(waker);
+            probe::wake(waker.into_waker());
         }
         Ok(())
     }
@@ -134,7 +134,7 @@ impl Deadline {
             return;
         }
         drop(state);
-        let new = Some(waker.clone());
+        let new = Some(Kept::of(waker));
         state = self.0.lock();
         let former = std::mem::replace(&mut state.waker, new);
         drop(state);

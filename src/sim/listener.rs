@@ -13,6 +13,7 @@ use super::network::{Id, Network, State};
 use super::stream::Stream;
 use super::waiting::{Ticket, Waiters};
 use super::{Endpoint, Way, closed};
+use crate::probe::Kept;
 use crate::sys::Arc;
 
 /// What belongs to one listener.
@@ -202,7 +203,7 @@ impl Endpoint for Listener {
         waker: &Waker,
     ) -> io::Result<bool> {
         // Cloned, and dropped if it is not needed, outside of the lock: it may be anybody's.
-        let waker = waker.clone();
+        let waker = Kept::of(waker);
         let joined = self.network.with(|state| {
             let closes = state.closed;
             let queue = state.listeners.get_mut(&self.key).filter(|_| !closes);

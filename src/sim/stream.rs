@@ -12,6 +12,7 @@ use super::connection::{End, Options, Payload, Side};
 use super::network::{Id, Network, State};
 use super::waiting::Ticket;
 use super::{Endpoint, Way, closed};
+use crate::probe::Kept;
 use crate::sys::Arc;
 
 /// One end of a connection, held by a program.
@@ -148,7 +149,7 @@ impl Endpoint for Stream {
         waker: &Waker,
     ) -> io::Result<bool> {
         // Cloned, and dropped if it is not needed, outside of the lock: it may be anybody's.
-        let waker = waker.clone();
+        let waker = Kept::of(waker);
         let joined = self.network.with(|state| {
             let closes = state.closed;
             let end = state.end(self.id, self.side).ok_or_else(closed)?;

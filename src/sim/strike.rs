@@ -7,7 +7,7 @@
 
 use std::task::Waker;
 
-use crate::probe;
+use crate::probe::{self, Kept};
 use crate::sys::{Arc, Mutex};
 use crate::task::raw::TaskRef;
 
@@ -36,7 +36,7 @@ struct State {
 
 /// A timeout that only a strike lets run out.
 #[derive(Debug)]
-pub(crate) struct Limit(Mutex<(bool, Option<Waker>)>);
+pub(crate) struct Limit(Mutex<(bool, Option<Kept>)>);
 
 impl Limit {
     pub(crate) fn new() -> Arc<Self> {
@@ -45,7 +45,7 @@ impl Limit {
 
     /// Whether it has run out; if not, `waker` is woken when it does.
     pub(crate) fn is_over(&self, waker: &Waker) -> bool {
-        let waker = waker.clone();
+        let waker = Kept::of(waker);
         let mut state = self.0.lock();
         let former = if state.0 { None } else { state.1.replace(waker) };
         let is_over = state.0;
@@ -61,7 +61,7 @@ impl Limit {
             state.1.take()
         };
         if let Some(waker) = waker {
-            probe::wake(waker);
+            probe::wake(waker.into_waker());
         }
     }
 }

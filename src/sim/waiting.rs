@@ -5,6 +5,7 @@
 
 use std::task::Waker;
 
+use crate::probe::Kept;
 use crate::task::current;
 
 /// A waiter's number; passers-by have none.
@@ -14,7 +15,7 @@ pub(crate) struct Ticket(u64);
 #[derive(Debug)]
 struct Waiter {
     ticket: Option<Ticket>,
-    waker: Waker,
+    waker: Kept,
     /// The task that was polled when it began to wait.
     task: Option<u64>,
 }
@@ -32,8 +33,8 @@ impl Waiters {
     pub(super) fn join(
         &mut self,
         ticket: Option<&mut Option<Ticket>>,
-        waker: Waker,
-    ) -> Option<Waker> {
+        waker: Kept,
+    ) -> Option<Kept> {
         let number = ticket.map(|ticket| {
             *ticket.get_or_insert_with(|| {
                 self.last += 1;
@@ -55,14 +56,14 @@ impl Waiters {
 
     /// Forgets a waiter that gives up.
     #[must_use]
-    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Waker> {
+    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Kept> {
         let at = self.list.iter().position(|waiter| waiter.ticket == Some(ticket))?;
         Some(self.list.remove(at).waker)
     }
 
     /// Hands out all who wait.
     pub(super) fn take(&mut self, into: &mut Vec<Waker>) {
-        into.extend(self.list.drain(..).map(|waiter| waiter.waker));
+        into.extend(self.list.drain(..).map(|waiter| waiter.waker.into_waker()));
     }
 
     /// The tasks that wait.

@@ -18,6 +18,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::probe::Kept;
 use crate::sync::block::block_on;
 use crate::sys::{Brief, constant};
 use crate::task::reasons;
@@ -266,7 +267,7 @@ impl Wait<'_> {
     fn arrive(self: Pin<&mut Self>, context: &Context<'_>) -> Poll<Result<usize, BrokenBarrier>> {
         let mut this = self.project();
         let parties = this.barrier.parties;
-        let mut waker = context.waker().clone();
+        let mut waker = Kept::of(context.waker());
         if this.waiter.is_woken() {
             this.waiter.as_mut().reset();
         }
@@ -326,7 +327,7 @@ impl Wait<'_> {
         let this = self.as_mut().project();
         let stage = *this.stage;
         if this.waiter.is_waiting() {
-            let mut waker = context.waker().clone();
+            let mut waker = Kept::of(context.waker());
             let mut inner = this.barrier.inner.lock();
             let line = if stage == Stage::Outside { &mut inner.newcomers } else { &mut inner.line };
             if line.update(this.waiter.as_ref(), &mut waker) {

@@ -15,6 +15,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
+use crate::probe::Kept;
 use crate::sync::block::block_on;
 use crate::sync::deserted::{Deserted, Seats};
 use crate::sys::{Arc, Mutex};
@@ -380,7 +381,7 @@ impl<T: Clone> Future for Recv<'_, T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if this.waiter.is_waiting() {
-            let mut waker = context.waker().clone();
+            let mut waker = Kept::of(context.waker());
             let mut shared = this.receiver.shared.lock();
             if shared.line.update(this.waiter.as_ref(), &mut waker) {
                 drop(shared);
@@ -389,7 +390,7 @@ impl<T: Clone> Future for Recv<'_, T> {
             }
         }
         this.waiter.as_mut().reset();
-        let waker = context.waker().clone();
+        let waker = Kept::of(context.waker());
         let waiter = this.waiter.as_ref();
         Poll::Ready(match this.receiver.recv_or(|shared| shared.line.join(waiter, waker)) {
             Ok(value) => Ok(value),

@@ -18,6 +18,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::probe::Kept;
 use crate::sync::block::block_on;
 use crate::sync::guards::WholeGuard;
 use crate::sync::permits::{Acquire, Want, Why};
@@ -220,7 +221,7 @@ impl Wait<'_> {
     fn join<G: WholeGuard>(self: Pin<&mut Self>, guard: &mut G) -> G::Lock {
         let this = self.project();
         // The first poll brings the task's waker.
-        let nobody = std::task::Waker::noop().clone();
+        let nobody = Kept::noop();
         this.condition.line.lock().join(this.waiter.as_ref(), nobody);
         let lock = guard.let_go();
         lock.permits.release(1);
@@ -253,7 +254,7 @@ impl Future for Wait<'_> {
         let this = self.project();
         let waiter = this.waiter.as_ref();
         if waiter.is_waiting() {
-            let mut waker = context.waker().clone();
+            let mut waker = Kept::of(context.waker());
             if this.condition.line.lock().update(waiter, &mut waker) {
                 reasons::note("a notification", this.at);
                 return Poll::Pending;

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::probe::Kept;
 use crate::task::reasons;
 use crate::wait_list::{WaitList, Waiter, take};
 
@@ -49,7 +50,7 @@ impl<C: Seats> Future for Deserted<'_, C> {
     /// Who was woken, and finds a new receiver, waits on.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        let mut waker = context.waker().clone();
+        let mut waker = Kept::of(context.waker());
         let waits = this.channel.look(|receivers, line| {
             if line.update(this.waiter.as_ref(), &mut waker) {
                 return true;

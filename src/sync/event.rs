@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::probe::Kept;
 use crate::sync::block::block_on;
 use crate::sys::{AtomicBool, Brief, BriefGuard, Ordering, constant};
 use crate::task::reasons;
@@ -138,7 +139,7 @@ impl Event {
 
     /// Joins the line unless the flag is set; true: it is set.
     fn set_or_join(&self, mut waiter: Pin<&mut Waiter<u64>>, context: &Context<'_>) -> bool {
-        let waker = context.waker().clone();
+        let waker = Kept::of(context.waker());
         let mut line = self.line.lock();
         if self.flag.load(Ordering::Relaxed) {
             // Whoever set it had the lock before.
@@ -221,7 +222,7 @@ impl Future for Wait<'_> {
         let this = self.project();
         let waiter = this.waiter.as_ref();
         if waiter.is_waiting() {
-            let mut waker = context.waker().clone();
+            let mut waker = Kept::of(context.waker());
             let mut line = this.event.line.lock();
             if line.waiters.update(waiter, &mut waker) {
                 drop(line);

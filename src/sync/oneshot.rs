@@ -26,7 +26,7 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
-use crate::probe;
+use crate::probe::{self, Kept};
 use crate::sync::block::block_on;
 use crate::sys::{AtomicU32, Brief, Ordering, Patience, UnsafeCell};
 use crate::task::reasons;
@@ -43,7 +43,7 @@ const WATCHED: u32 = 8;
 struct Inner<T> {
     state: AtomicU32,
     value: UnsafeCell<Option<T>>,
-    waker: UnsafeCell<Option<Waker>>,
+    waker: UnsafeCell<Option<Kept>>,
     /// Most channels never have one.
     watch: UnsafeCell<Option<Box<Brief<Watch>>>>,
 }
@@ -52,7 +52,7 @@ struct Inner<T> {
 #[derive(Default)]
 struct Watch {
     goes: bool,
-    waker: Option<Waker>,
+    waker: Option<Kept>,
 }
 
 /// Makes a channel for one value.
@@ -236,7 +236,7 @@ impl<T> Sender<T> {
         if self.watch() == GONE {
             return Poll::Ready(());
         }
-        let waker = context.waker().clone();
+        let waker = Kept::of(context.waker());
         let mut watch = self.half.watch().lock();
         if !watch.goes {
             let former = watch.waker.replace(waker);
@@ -281,7 +281,7 @@ fn end<T>(half: &Half<T>, how: u32) -> bool {
                 let waker = half.inner().waker.with_mut(|waker| unsafe { (*waker).take() });
                 half.inner().state.store(how, Ordering::Release);
                 if let Some(waker) = waker {
-                    probe::wake(waker);
+                    probe::wake(waker.into_waker());
                 }
                 return true;
             }
@@ -350,8 +350,8 @@ impl<T> Receiver<T> {
             half.inner().waker.with_mut(|slot| {
                 // SAFETY: in EMPTY, the waker is the receiver's.
                 match unsafe { &mut *slot } {
-                    Some(old) => old.clone_from(waker),
-                    slot => *slot = Some(waker.clone()),
+                    Some(old) if old.will_wake(waker) => {}
+                    slot => *slot = Some(Kept::of(waker)),
                 }
             });
             if half.exchange(EMPTY, WAITING).is_ok() {
@@ -420,7 +420,7 @@ fn go<T>(half: &Half<T>) -> bool {
             drop(watch);
             let gone = inner.state.compare_exchange(now, GONE, order.0, order.1).is_ok();
             if let Some(waker) = waker.filter(|_| gone) {
-                probe::wake(waker);
+                probe::wake(waker.into_waker());
             }
             gone
         }

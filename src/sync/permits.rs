@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::probe::Kept;
 use crate::sys::{AtomicUsize, Brief, Ordering, SPINS, constant, spin_loop};
 use crate::task::reasons;
 use crate::wait_list::{WaitList, Waiter, Wakers};
@@ -181,7 +182,7 @@ impl Permits {
 
     /// Takes permits, or joins the line; true: they are taken.
     fn take_or_join(&self, waiter: Pin<&Waiter<usize>>, count: usize, cx: &Context<'_>) -> bool {
-        let waker = cx.waker().clone();
+        let waker = Kept::of(cx.waker());
         let mut line = self.line.lock();
         let mut word = self.word.load(Ordering::Relaxed);
         while word & QUEUE == 0 {
@@ -275,7 +276,7 @@ impl Future for Acquire<'_> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         if this.waiter.is_waiting() {
-            let mut waker = context.waker().clone();
+            let mut waker = Kept::of(context.waker());
             let waits = this.permits.line.lock().update(this.waiter.as_ref(), &mut waker);
             if waits {
                 this.why.note();

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-use crate::probe;
+use crate::probe::{self, Kept};
 use crate::sync::order::{Fifo, Order, Store};
 use crate::sync::queue::{PutError, Queue, Shutdown, TryGetError, TryPutError};
 use crate::task::reasons;
@@ -59,7 +59,7 @@ impl<T, O: Order<T>> Future for Put<'_, T, O> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if this.waiter.is_waiting() {
-            let mut waker = context.waker().clone();
+            let mut waker = Kept::of(context.waker());
             let mut inner = this.queue.inner.lock();
             if inner.putters.update(this.waiter.as_ref(), &mut waker) {
                 drop(inner);
@@ -67,7 +67,7 @@ impl<T, O: Order<T>> Future for Put<'_, T, O> {
                 return Poll::Pending;
             }
         }
-        let waker = context.waker().clone();
+        let waker = Kept::of(context.waker());
         let item = this.item.take().expect("a put is polled after its end");
         let waiter = this.waiter.as_ref();
         let put = match this.queue.put_or(item, |inner| inner.putters.join(waiter, waker)) {
@@ -127,7 +127,7 @@ impl<T, O: Order<T>> Future for Get<'_, T, O> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if this.waiter.is_waiting() {
-            let mut waker = context.waker().clone();
+            let mut waker = Kept::of(context.waker());
             let mut inner = this.queue.inner.lock();
             if inner.getters.update(this.waiter.as_ref(), &mut waker) {
                 drop(inner);
@@ -140,7 +140,7 @@ impl<T, O: Order<T>> Future for Get<'_, T, O> {
             got = this.queue.try_get();
         }
         if matches!(got, Err(TryGetError::Empty)) {
-            let waker = context.waker().clone();
+            let waker = Kept::of(context.waker());
             let waiter = this.waiter.as_ref();
             got = this.queue.get_or(|inner| inner.getters.join(waiter, waker));
         }
@@ -214,7 +214,7 @@ impl<T, O: Order<T>> Future for Join<'_, T, O> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         let waiter = this.waiter.as_ref();
-        let mut waker = context.waker().clone();
+        let mut waker = Kept::of(context.waker());
         let mut inner = this.queue.inner.lock();
         if !inner.joiners.update(waiter, &mut waker) {
             // Woken: the count was zero, whatever it is now (QUE-08).

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
+use crate::probe::Kept;
 use crate::sync::block::block_on;
 use crate::sync::deserted::{Deserted, Seats};
 use crate::sys::{Arc, Mutex};
@@ -391,7 +392,7 @@ impl<T> Changed<'_, T> {
         look: impl FnOnce(&Arc<T>) -> R,
     ) -> Poll<Result<R, Closed>> {
         let mut this = self.project();
-        let mut waker = context.waker().clone();
+        let mut waker = Kept::of(context.waker());
         let Receiver { shared, seen } = &mut **this.receiver;
         let mut shared = shared.lock();
         if !shared.line.update(this.waiter.as_ref(), &mut waker) {

@@ -16,6 +16,7 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 
 use crate::error::Cancelled;
+use crate::probe::Kept;
 use crate::sys::{Arc, Mutex, Patience};
 use crate::task::cancel::{self, Offered};
 use crate::task::current::{self, Current};
@@ -34,7 +35,7 @@ struct State {
     closed: bool,
     /// In which task the scope is, and where.
     owner: Option<(TaskRef, (u32, u32))>,
-    waker: Option<Waker>,
+    waker: Option<Kept>,
 }
 
 impl Trigger {
@@ -57,7 +58,7 @@ impl Trigger {
             let owner = state.owner.clone();
             let Some((owner, place)) = owner.filter(|(owner, _)| owner.lock_unless_done()) else {
                 state.fired = true;
-                return state.waker.take();
+                return state.waker.take().map(Kept::into_waker);
             };
             let offered = cancel::offer(&owner, members);
             if let Offered::Busy = offered {
@@ -92,7 +93,7 @@ impl Trigger {
 
     /// Gives who is to be woken for any other reason.
     pub(crate) fn take_waker(&self) -> Option<Waker> {
-        self.0.lock().waker.take()
+        self.0.lock().waker.take().map(Kept::into_waker)
     }
 
     /// A poll begins: `waker` is to be woken next. Has it fired?
@@ -109,7 +110,7 @@ impl Trigger {
         drop(state);
         drop(left);
         if !kept {
-            let new = Some(waker.clone());
+            let new = Some(Kept::of(waker));
             let former = std::mem::replace(&mut self.0.lock().waker, new);
             drop(former);
         }

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::task::{Poll, Waker};
 
-use crate::probe;
+use crate::probe::{self, Kept};
 use crate::sys::{Arc, Mutex};
 use crate::task::answers::Ending;
 use crate::task::hooks::Listener;
@@ -65,7 +65,7 @@ struct Progress {
     requested: bool,
     /// The waiter has ended for it.
     answered: bool,
-    waker: Option<Waker>,
+    waker: Option<Kept>,
 }
 
 impl Several {
@@ -75,7 +75,7 @@ impl Several {
 
     /// The task that waits for them, if it is polled with its own waker.
     pub(super) fn waiter(&self) -> Option<TaskRef> {
-        self.progress.lock().waker.as_ref().and_then(waker::task_of)
+        self.progress.lock().waker.as_deref().and_then(waker::task_of)
     }
 
     /// A request goes to them; did one before? `None`: it is decided already (GAT-07).
@@ -121,7 +121,7 @@ impl Several {
         let waker = progress.decided.and_then(|_| progress.waker.take());
         drop(progress);
         if let Some(waker) = waker {
-            probe::wake(waker);
+            probe::wake(waker.into_waker());
         }
     }
 }
@@ -187,7 +187,7 @@ impl Watch {
         }
         drop(progress);
         // Foreign code: outside the lock.
-        let new = waker.clone();
+        let new = Kept::of(waker);
         let mut progress = self.several.progress.lock();
         let former = progress.waker.replace(new);
         let found = found(&mut progress);
@@ -197,7 +197,7 @@ impl Watch {
     }
 
     /// Who is woken if this is to be polled again.
-    pub(crate) fn take_waker(&mut self) -> Option<Waker> {
+    pub(crate) fn take_waker(&mut self) -> Option<Kept> {
         self.several.progress.lock().waker.take()
     }
 }

@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 
 use crate::error::{Cancelled, Outcome};
+use crate::probe;
 use crate::task::chain::Straight;
 use crate::task::current::{self, Current, Place};
 use crate::task::owner::Owner;
@@ -261,7 +262,8 @@ impl Scope {
         current.scopes(|scopes| scopes.reenter(place, parent));
         if current.scopes(|scopes| scopes.needs_waker(place, waker)) {
             let waker = waker.cloned();
-            drop(current.scopes(|scopes| scopes.keep_waker(place, waker)));
+            let former = current.scopes(|scopes| scopes.keep_waker(place, waker));
+            former.into_iter().for_each(probe::drop_waker);
         }
         drop(current.scopes(|scopes| scopes.turn(place)));
     }

@@ -7,7 +7,7 @@
 use std::task::{Context, Poll, Waker};
 
 use crate::error::{Error, Result};
-use crate::probe;
+use crate::probe::{self, Kept};
 use crate::task::current;
 use crate::task::earliest::Who;
 use crate::task::hooks;
@@ -68,17 +68,17 @@ impl Wait {
                 return true;
             }
         }
-        let mut new = waker.clone();
+        let mut new = Kept::of(waker);
         if !header.state.lock_unless_done() {
             return false;
         }
         match self.place {
             Some(place) => {
-                kept(task, place, |kept| std::mem::swap(kept, &mut new));
+                kept(task, place, |kept| std::mem::swap(kept, &mut *new));
                 header.state.unlock();
             }
             None => {
-                self.place = Some(add(task, new));
+                self.place = Some(add(task, new.into_waker()));
                 header.state.unlock_waited();
             }
         }
