@@ -255,3 +255,42 @@ fn a_runtime_that_a_worker_drops_is_not_waited_for_there() {
         assert!(other.wait().unwrap_err().is_cancelled());
     }
 }
+
+/// Longer than all that the end grants to everybody, however long or short the grace.
+const LONG: Duration = Duration::from_millis(2500);
+
+#[test]
+fn a_closure_that_runs_has_the_whole_grace_to_return() {
+    // THR-03
+    let runtime = Runtime::builder().workers(1).grace(HOUR).build().unwrap();
+    let returned = Arc::new(AtomicUsize::new(0));
+    let (begins, has_begun) = mpsc::channel();
+    let there = returned.clone();
+    let closure = move || {
+        begins.send(()).unwrap();
+        thread::sleep(LONG);
+        there.fetch_add(1, Ordering::Release);
+    };
+    runtime.handle().spawn(filch::to_thread(closure)).detach();
+    has_begun.recv().unwrap();
+    drop(runtime);
+    assert_eq!(returned.load(Ordering::Acquire), 1, "it was left behind");
+}
+
+#[test]
+fn a_callback_that_waits_has_the_whole_grace_to_be_called() {
+    let runtime = Runtime::builder().workers(1).grace(HOUR).build().unwrap();
+    let called = Arc::new(AtomicUsize::new(0));
+    let (begins, has_begun) = mpsc::channel();
+    runtime.handle().call_soon(move || {
+        begins.send(()).unwrap();
+        thread::sleep(LONG);
+    });
+    let there = called.clone();
+    runtime.handle().call_soon(move || {
+        there.fetch_add(1, Ordering::Release);
+    });
+    has_begun.recv().unwrap();
+    drop(runtime);
+    assert_eq!(called.load(Ordering::Acquire), 1, "it was dropped");
+}

@@ -24,6 +24,10 @@ impl Allowance {
         Allowance { left: time, part: (time / PARTS).max(LEAST) }
     }
 
+    pub(crate) fn left(&self) -> Duration {
+        self.left
+    }
+
     pub(crate) fn is_spent(&self) -> bool {
         self.left.is_zero()
     }

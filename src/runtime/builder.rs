@@ -127,6 +127,17 @@ impl Builder {
     /// Sets how long, at the end, cancelled tasks may take to clean up before they are named in
     /// the log and dropped. Time in which the whole process stands still is not taken from it.
     /// Default: 10 s.
+    ///
+    /// What tasks leave of it is given to callbacks that were registered in time, to be called,
+    /// and then once more to closures of [`to_thread`](crate::to_thread) that have begun, to
+    /// return; each has at least a second of it, or all, if it is shorter. Callbacks that were not
+    /// called are dropped then; threads whose closures have not returned are named in the log and
+    /// left behind. Such a closure runs on as long as the process does, so that one which never
+    /// returns holds up the end for that long, and no longer.
+    ///
+    /// A worker that is still in a poll, or in what a task drops, when all tasks have ended or the
+    /// grace is over, has as long as this to come back, but 100 ms at least and 1 s at most; then
+    /// it is left behind, too.
     pub fn grace(mut self, time: Duration) -> Self {
         self.grace = time;
         self

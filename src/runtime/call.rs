@@ -16,8 +16,9 @@ impl Handle {
     /// Callbacks of one runtime are called one after the other, in the order of their
     /// registration; one that blocks holds up the others. They see the context variables of where
     /// they were registered (CTX-03). A panic in one is reported to the exception handler
-    /// (LOOP-08). What was registered before the runtime ends is called; afterwards, the callback
-    /// is dropped, and the handle is cancelled.
+    /// (LOOP-08). What was registered before the runtime ends is called, as long as its
+    /// [grace](crate::Builder::grace) lasts; afterwards, the callback is dropped, and the handle is
+    /// cancelled.
     ///
     /// # Examples
     ///

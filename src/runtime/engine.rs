@@ -23,6 +23,9 @@ use crate::task::report::Settings;
 const LEAST_TO_RETURN: Duration = Duration::from_millis(100);
 const MOST_TO_RETURN: Duration = Duration::from_secs(1);
 
+/// What of the grace is kept for callbacks and closures, however much of it tasks take.
+const KEPT_FOR_OTHERS: Duration = Duration::from_secs(1);
+
 /// What the threads of one runtime share, and its handles hold.
 pub(crate) struct Engine {
     shared: Arc<Shared>,
@@ -170,10 +173,14 @@ impl Engine {
 
     /// Ends everything: cancels what is left and awaits it, names what will not end within
     /// `grace`, stops the workers, and drops what survives on this thread.
+    ///
+    /// Callbacks that wait and closures that run are nobody's to cancel: they have what tasks
+    /// leave of the grace, to come to their ends.
     pub(crate) fn shut_down(&self, grace: Duration) {
         self.shared.close();
         let progress = self.shared.progress();
-        if !self.cancel_all(grace) {
+        let mut allowance = Allowance::new(grace);
+        if !self.cancel_all(&mut allowance) {
             for task in self.live() {
                 task.header().report_refusal();
             }
@@ -181,7 +188,8 @@ impl Engine {
                 probe::stuck(worker);
             }
         }
-        self.calls.call_out(grace.min(MOST_TO_RETURN));
+        let rest = allowance.left().max(grace.min(KEPT_FOR_OTHERS));
+        self.calls.call_out(rest);
         self.shared.stop();
         let left = self.wait_for_workers(grace.clamp(LEAST_TO_RETURN, MOST_TO_RETURN));
         if left > 0 {
@@ -197,7 +205,7 @@ impl Engine {
         // The same of who waits for a moment.
         self.shared.timers().abandon();
         self.kill_all();
-        let left = self.blocking.shut_down(grace.min(MOST_TO_RETURN));
+        let left = self.blocking.shut_down(rest);
         if left > 0 {
             probe::left_behind("blocking threads", left);
         }
@@ -206,16 +214,15 @@ impl Engine {
         self.kill_all();
     }
 
-    /// Asks every task to end, and waits until all have, or `grace` has passed (false).
-    fn cancel_all(&self, grace: Duration) -> bool {
-        let mut allowance = Allowance::new(grace);
+    /// Asks every task to end, and waits until all have, or the allowance is spent (false).
+    fn cancel_all(&self, allowance: &mut Allowance) -> bool {
         loop {
             let tasks = self.live();
             if tasks.is_empty() {
                 return true;
             }
             // What they spawned before they heard of the end comes next.
-            if !Engine::cancel_and_await(tasks, &mut allowance) {
+            if !Engine::cancel_and_await(tasks, allowance) {
                 return false;
             }
         }

@@ -20,7 +20,8 @@ use crate::task::{current, jobs, vars};
 /// A set of worker threads that run tasks, with all that belongs to them.
 ///
 /// Dropping it ends it: what is left is cancelled, cleans up and is awaited; what still refuses
-/// after the grace period is named in the log and dropped. Several may live in one process.
+/// after the [grace period](Builder::grace) is named in the log and dropped. Closures on threads
+/// that run are waited for, too, within that time. Several may live in one process.
 ///
 /// # Forks
 /// A process that forks leaves its threads behind: the child has a copy of this, but nobody to run

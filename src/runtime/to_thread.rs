@@ -25,7 +25,8 @@ use crate::task::vars;
 ///
 /// # Cancellation
 /// Returns at once. A closure that runs goes on to its end, and what it gives is dropped; one that
-/// has not begun never does (THR-03).
+/// has not begun never does (THR-03). The end of a runtime waits for those that run, within
+/// [its grace](crate::Builder::grace).
 ///
 /// # Panics
 /// If it is polled outside a runtime.
