@@ -9,7 +9,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use common::{Boom, Log, in_any_order, me, seconds, simulate};
-use filch::{Result, Runtime, sleep, spawn, to_thread};
+use filch::sync::{Event, Lock, Queue, Semaphore, oneshot};
+use filch::{Handle, Result, Runtime, sleep, spawn, to_thread};
 use futures::future::join_all;
 use futures::poll;
 
@@ -247,4 +248,68 @@ fn closures_of_a_simulation_overtake_each_other() {
         })
         .collect();
     assert_eq!(orders.len(), 2);
+}
+
+/// What a closure says that would block the thread on which its own simulation runs.
+fn refusal<T: Send + 'static>(closure: impl FnOnce() -> T + Send + 'static) -> String {
+    let error = filch::sim::run(0, to_thread(closure)).map(drop).unwrap_err();
+    assert!(error.is_panic(), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn closure_of_a_simulation_that_would_wait_for_it_panics() {
+    // THR-09: nobody runs what it waits for
+    let says = |text: String| assert!(text.contains("a simulation runs on this thread"), "{text}");
+    says(refusal(|| Handle::current().spawn(async { Ok(1) }).wait()));
+    says(refusal(|| Queue::<u32>::unbounded().get_blocking()));
+    says(refusal(|| Event::new().wait_blocking()));
+    says(refusal(|| {
+        let (_sender, receiver) = oneshot::channel::<u32>();
+        receiver.recv_blocking()
+    }));
+    says(refusal(|| drop(Semaphore::new(0).acquire_blocking())));
+    says(refusal(|| {
+        let lock = Lock::new(());
+        let _held = lock.try_lock();
+        drop(lock.lock_blocking());
+    }));
+}
+
+#[test]
+fn closure_of_a_simulation_takes_what_is_there() {
+    // THR-09
+    simulate(async {
+        let (queue, task) = (Arc::new(Queue::unbounded()), spawn(async { Ok(2) }));
+        queue.put(1).await?;
+        while !task.is_finished() {
+            filch::yield_now().await;
+        }
+        let there = queue.clone();
+        let sum = to_thread(move || Ok::<_, filch::Error>(there.get_blocking()? + task.wait()?));
+        assert_eq!(sum.await??, 3);
+        // Who did not get anything stands in no line.
+        let there = queue.clone();
+        assert!(to_thread(move || there.get_blocking()).await.unwrap_err().is_panic());
+        queue.put(4).await?;
+        assert_eq!(queue.get().await?, 4);
+        Ok(())
+    });
+}
+
+#[test]
+fn closure_of_a_simulation_may_wait_for_another_runtime() {
+    simulate(async {
+        let other = || {
+            let inner = filch::sim::run(0, sleep(seconds(1)));
+            let outer = runtime();
+            let sum = outer.handle().spawn(async { Ok(42) }).wait();
+            inner.and(sum)
+        };
+        assert_eq!(to_thread(other).await??, 42);
+        // It was another simulation that ended.
+        let wait = || Handle::current().spawn(async { Ok(1) }).wait();
+        assert!(to_thread(wait).await.unwrap_err().is_panic());
+        Ok(())
+    });
 }

@@ -147,7 +147,8 @@
 //! What goes round the runtime is not seen: threads of one's own, files, the machine's clock, the
 //! standard library's sockets, and its `HashMap`, whose order differs from process to process.
 //! A closure for [`to_thread`](crate::to_thread) runs on the simulation's thread, in a turn of its
-//! own, and takes no virtual time. What asks for the time as soon as it is made, such as
+//! own, and takes no virtual time; where it would have to wait for a task, it panics, because none
+//! runs meanwhile: await that in a task. What asks for the time as soon as it is made, such as
 //! [`sleep`](crate::sleep), is to be made inside the simulation.
 
 pub use crate::runtime::hosts::{Host, Link, Net, host, host_at, jump, net, random};

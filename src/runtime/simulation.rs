@@ -32,7 +32,9 @@ const GRACE: Duration = Duration::from_secs(3600);
 /// cancelled and cleans up, as in [`filch::run`](crate::run).
 ///
 /// Threads have no place in a simulation: a closure for [`to_thread`](crate::to_thread) runs on
-/// this one, in a turn of its own.
+/// this one, in a turn of its own. Nothing else goes on meanwhile: one that would have to wait for
+/// a task, by [`Task::wait`], or for what a task does, by a `.._blocking` form of
+/// [`sync`](crate::sync), panics instead.
 ///
 /// # Errors
 /// What `main` ends with; or, if no task can run, no timer is left and nothing is on its way, an

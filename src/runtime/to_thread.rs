@@ -17,7 +17,8 @@ use crate::task::vars;
 ///
 /// It begins when this is first polled, with a copy of the context variables of whoever does; each
 /// closure runs once (THR-01). In a simulation it runs on the simulation's thread, in a turn of its
-/// own, between the polls of tasks.
+/// own, between the polls of tasks: there it must not wait for a task, which could not run
+/// meanwhile, and [panics](crate::sim::run) if it has to.
 ///
 /// # Errors
 /// A panic of the closure ([`is_panic`](Error::is_panic)); or the system's error, if it gives no

@@ -16,6 +16,7 @@ use crate::task::cancel;
 use crate::task::current;
 use crate::task::hooks::{self, Callback, CallbackId};
 use crate::task::raw::TaskRef;
+use crate::task::reasons;
 use crate::task::wait::Wait;
 
 /// Tells tasks apart; never used twice in a process, or in a simulated run.
@@ -87,7 +88,9 @@ impl<T> Task<T> {
     /// As when it is awaited.
     ///
     /// # Panics
-    /// Inside a task, whose worker it would block: await the task there.
+    /// Inside a task, whose worker it would block: await the task there. Where the task's own
+    /// simulation runs, as in a closure of [`to_thread`](crate::to_thread), unless it has ended:
+    /// it would never go on.
     #[track_caller]
     pub fn wait(mut self) -> Result<T> {
         assert!(!current::is_polling(), "a task cannot block in `wait`: await the task instead");
@@ -307,7 +310,16 @@ impl TaskRef {
     }
 
     /// Blocks this thread until the task has ended.
+    #[track_caller]
     fn block(&self) {
+        // A closure of a simulation may wait for another runtime, which has threads of its own.
+        let in_its_simulation =
+            reasons::is_simulating() && self.header().home().schedule().is_single();
+        assert!(
+            self.is_finished() || !in_its_simulation,
+            "a simulation runs on this thread, and the task does not go on in it while it is \
+             blocked: await the task, in a task"
+        );
         let end = Arc::new((Mutex::new(false), Condvar::new()));
         let told = end.clone();
         let tell = move |_: TaskRef| {

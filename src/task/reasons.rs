@@ -65,21 +65,30 @@ pub(crate) fn of(task: u64) -> Vec<Reason> {
     NOTES.with(|notes| notes.borrow().get(&task).cloned().unwrap_or_default())
 }
 
-/// While it lives, reasons are noted on this thread.
+/// Does a simulation run on this thread? Then nothing in it goes on while the thread is blocked.
+pub(crate) fn is_simulating() -> bool {
+    NOTING.with(Cell::get)
+}
+
+/// While it lives, reasons are noted on this thread. A closure of a simulation may run another one.
 #[derive(Debug)]
-pub(crate) struct Noting(());
+pub(crate) struct Noting {
+    outer: bool,
+    outer_notes: BTreeMap<u64, Vec<Reason>>,
+}
 
 impl Noting {
     pub(crate) fn begin() -> Self {
-        NOTES.with(|notes| notes.borrow_mut().clear());
-        NOTING.with(|noting| noting.set(true));
-        Noting(())
+        Noting {
+            outer: NOTING.with(|noting| noting.replace(true)),
+            outer_notes: NOTES.with(RefCell::take),
+        }
     }
 }
 
 impl Drop for Noting {
     fn drop(&mut self) {
-        NOTING.with(|noting| noting.set(false));
-        NOTES.with(|notes| notes.borrow_mut().clear());
+        NOTING.with(|noting| noting.set(self.outer));
+        NOTES.with(|notes| notes.replace(std::mem::take(&mut self.outer_notes)));
     }
 }
