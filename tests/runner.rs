@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use common::{Boom, Log, ms, seconds};
+use filch::sync::Queue;
 use filch::{Handle, Report, Runtime, TaskBuilder};
 use filch::{catch_cancelled, catch_cancelled_any, sleep, spawn, yield_now};
 use futures::{StreamExt, stream};
@@ -62,6 +63,27 @@ fn run_inside_a_task_is_refused() {
     let main = async { panic_text(|| drop(filch::run(async {}))) };
     let text = runtime().block_on(async { Ok(main.await) }).unwrap();
     assert!(text.contains("would block its worker"), "{text}");
+}
+
+#[test]
+fn nothing_that_blocks_is_done_in_a_callback() {
+    // LOOP-14: its worker may be the only one, and other callbacks stand behind it.
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let refused = |blocks: fn(&Handle)| {
+        let (tell, told) = mpsc::channel();
+        let handle = runtime.handle();
+        runtime.handle().call_soon(move || tell.send(panic_text(|| blocks(&handle))).unwrap());
+        let text = told.recv().unwrap();
+        assert!(text.contains("or a callback"), "{text}");
+    };
+    refused(|_| drop(filch::run(async {})));
+    refused(|_| drop(filch::sim::run(0, async {})));
+    refused(|handle| drop(handle.spawn(async {}).wait()));
+    refused(|_| drop(Queue::<u32>::unbounded().get_blocking()));
+    let (tell, told) = mpsc::channel();
+    let blocks = move |_| tell.send(panic_text(|| drop(filch::run(async {})))).unwrap();
+    runtime.handle().spawn(async {}).add_done_callback(blocks);
+    assert!(told.recv().unwrap().contains("or a callback"));
 }
 
 // upstream: test_runners.RunnerTests.test_recursive_run

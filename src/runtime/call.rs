@@ -13,12 +13,13 @@ impl Handle {
     /// Calls `call` soon: behind what is ready, outside any task, from any thread (LOOP-01,
     /// LOOP-10).
     ///
-    /// Callbacks of one runtime are called one after the other, in the order of their
-    /// registration; one that blocks holds up the others. They see the context variables of where
-    /// they were registered (CTX-03). A panic in one is reported to the exception handler
-    /// (LOOP-08). What was registered before the runtime ends is called, as long as its
-    /// [grace](crate::Builder::grace) lasts; afterwards, the callback is dropped, and the handle is
-    /// cancelled.
+    /// Callbacks of one runtime are called one after the other, in the order of their registration;
+    /// one that blocks holds up the others, so what would wait for a task, such as
+    /// [`Runtime::block_on`](crate::Runtime::block_on), panics in it. They see the context
+    /// variables of where they were registered (CTX-03). A panic in one is reported to the
+    /// exception handler (LOOP-08). What was registered before the runtime ends is called, as long
+    /// as its [grace](crate::Builder::grace) lasts; afterwards, the callback is dropped, and the
+    /// handle is cancelled.
     ///
     /// # Examples
     ///

@@ -323,7 +323,7 @@ impl Builder {
     /// The first [`Failure`].
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn check<M, F>(&self, program: M) -> Result<Explored, Failure>
     where

@@ -15,7 +15,7 @@ use crate::sys::{Arc, Mutex, assert_real, thread};
 use crate::task::handle::Task;
 use crate::task::memory::{Home, Kind};
 use crate::task::raw::{self, First};
-use crate::task::{current, jobs, vars};
+use crate::task::{jobs, vars};
 
 /// A set of worker threads that run tasks, with all that belongs to them.
 ///
@@ -72,7 +72,7 @@ pub struct Runtime {
 /// [`Interrupted`](crate::Interrupted), if Ctrl-C has ended it (RUN-08).
 ///
 /// # Panics
-/// Inside a task: await the future there, or spawn it.
+/// Inside a task or a callback: await the future there, or spawn it.
 ///
 /// # Examples
 ///
@@ -92,16 +92,16 @@ where
     F: Future<Output: Outcome<Value = T>>,
 {
     assert_real();
-    refuse_inside_task("run");
+    refuse_to_block("run");
     let on_main_thread = thread::current().name() == Some("main");
     Runtime::builder().ctrl_c(on_main_thread).build()?.block_on(main)
 }
 
 #[track_caller]
-fn refuse_inside_task(what: &str) {
+fn refuse_to_block(what: &str) {
     assert!(
-        !current::is_polling(),
-        "`{what}` inside a task would block its worker: await the future, or spawn it"
+        !jobs::must_not_block(),
+        "`{what}` inside a task or a callback would block its worker: await the future, or spawn it"
     );
 }
 
@@ -144,8 +144,8 @@ impl Runtime {
     /// [listens](Builder::ctrl_c) and Ctrl-C has ended it.
     ///
     /// # Panics
-    /// Inside a task: await the future there, or spawn it. In a forked process, where this
-    /// [cannot run](Runtime#forks).
+    /// Inside a task or a callback: await the future there, or spawn it. In a forked process, where
+    /// this [cannot run](Runtime#forks).
     #[track_caller]
     pub fn block_on<F, T>(&self, main: F) -> Result<T>
     where
@@ -165,7 +165,7 @@ impl Runtime {
     /// As of [`block_on`](Runtime::block_on).
     ///
     /// # Panics
-    /// Inside a task; in a forked process.
+    /// Inside a task or a callback; in a forked process.
     ///
     /// # Examples
     ///
@@ -201,7 +201,7 @@ impl Runtime {
     where
         F: Future<Output: Outcome<Value = T>>,
     {
-        refuse_inside_task("block_on");
+        refuse_to_block("block_on");
         let desk = Arc::new(Desk::new());
         let home =
             Home::new(Box::new(Post(desk.clone(), self.handle.settings().clone())), Kind::Shared);
@@ -247,8 +247,7 @@ impl Drop for Runtime {
         if engine.reactor().is_copy() {
             return;
         }
-        let plain = !current::is_polling() && !jobs::is_running() && !Local::is_worker();
-        if plain {
+        if !jobs::must_not_block() && !Local::is_worker() {
             return engine.shut_down(grace);
         }
         // A task that drops a runtime, perhaps its own, must not wait for itself; nor must a worker

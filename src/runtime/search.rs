@@ -55,7 +55,7 @@ where
 /// The [`Failure`].
 ///
 /// # Panics
-/// Inside a task.
+/// Inside a task or a callback.
 ///
 /// # Examples
 ///
@@ -98,7 +98,7 @@ where
 /// As of [`run`](crate::sim::run).
 ///
 /// # Panics
-/// Inside a task.
+/// Inside a task or a callback.
 #[track_caller]
 pub fn replay<F, T>(schedule: &Schedule, main: F) -> Result<T>
 where

@@ -15,8 +15,8 @@ use crate::runtime::report::debug_by_environment;
 use crate::runtime::unpolled::Unpolled;
 use crate::simulated::{Course, Halt, Limits, Strike, Weather, World, report};
 use crate::sys::{Arc, assert_real};
-use crate::task::current;
 use crate::task::handle::Task;
+use crate::task::jobs;
 use crate::task::memory::{Home, HomeHandle, Kind};
 use crate::task::raw::{self, First};
 use crate::task::reasons::Noting;
@@ -43,7 +43,7 @@ const GRACE: Duration = Duration::from_secs(3600);
 /// source where it was asked for.
 ///
 /// # Panics
-/// Inside a task.
+/// Inside a task or a callback.
 ///
 /// # Examples
 ///
@@ -168,7 +168,7 @@ impl Builder {
     /// As there; and [`LimitReached`].
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn run<F, T>(&self, main: F) -> Result<T>
     where
@@ -193,7 +193,8 @@ impl Builder {
         F: Future<Output: Outcome<Value = T>>,
     {
         assert_real();
-        assert!(!current::is_polling(), "a task cannot run a simulation: use a plain thread");
+        let refused = jobs::must_not_block();
+        assert!(!refused, "a task or a callback cannot run a simulation: use a plain thread");
         let clock = VirtualClock::enter();
         let _noting = Noting::begin();
         let limits = Limits { turns: self.turns, until: Instant::now() + self.time };

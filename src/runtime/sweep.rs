@@ -30,7 +30,7 @@ const SEEDS: u64 = 3;
 /// somebody was forgotten, an error of the program.
 ///
 /// # Panics
-/// Inside a task.
+/// Inside a task or a callback.
 ///
 /// # Examples
 ///
@@ -72,7 +72,7 @@ where
 /// [`Broken`], if a run ends with an error that is no timeout.
 ///
 /// # Panics
-/// Inside a task.
+/// Inside a task or a callback.
 ///
 /// # Examples
 ///
@@ -112,7 +112,7 @@ impl Builder {
     /// As there.
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn cancel_everywhere<M, F>(&self, program: M) -> Result<Swept, Broken>
     where
@@ -129,7 +129,7 @@ impl Builder {
     /// As there.
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn timeout_everywhere<M, F>(&self, program: M) -> Result<Swept, Broken>
     where

@@ -124,7 +124,7 @@ impl Barrier {
     /// As of [`wait`](Barrier::wait).
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn wait_blocking(&self) -> Result<usize, BrokenBarrier> {
         block_on(self.wait())

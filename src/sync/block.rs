@@ -4,16 +4,17 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::sys;
-use crate::task::{current, reasons};
+use crate::task::{jobs, reasons};
 
 /// Blocks this thread until `future` is ready.
 ///
 /// # Panics
-/// Inside a task, whose worker it would block; where a simulation runs on this thread, if it would
-/// have to wait.
+/// Inside a task or a callback, whose worker it would block; where a simulation runs on this
+/// thread, if it would have to wait.
 #[track_caller]
 pub(super) fn block_on<F: Future>(future: F) -> F::Output {
-    assert!(!current::is_polling(), "a task cannot block its worker: use the form to be awaited");
+    let refused = jobs::must_not_block();
+    assert!(!refused, "a task or a callback cannot block its worker: use the form to be awaited");
     if reasons::is_simulating() { at_once(future) } else { sys::block_on(future) }
 }
 

@@ -176,7 +176,7 @@ impl<T> Sender<T> {
     /// As [`closed`](Sender::closed), blocking this plain thread.
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn closed_blocking(&self) {
         block_on(self.closed());
@@ -233,7 +233,7 @@ impl<T: Clone> Receiver<T> {
     /// As of [`recv`](Receiver::recv).
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn recv_blocking(&mut self) -> Result<T, RecvError> {
         block_on(self.recv())

@@ -139,7 +139,7 @@ impl Condition {
     /// As [`wait`](Condition::wait), blocking this plain thread.
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn wait_blocking<G: WholeGuard>(&self, guard: &mut G) {
         block_on(self.wait(guard));
@@ -148,7 +148,7 @@ impl Condition {
     /// As [`wait_for`](Condition::wait_for), blocking this plain thread.
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn wait_for_blocking<G: WholeGuard>(
         &self,

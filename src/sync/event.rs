@@ -126,7 +126,7 @@ impl Event {
     /// As [`wait`](Event::wait), blocking this plain thread.
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn wait_blocking(&self) {
         block_on(self.wait());

@@ -142,7 +142,7 @@ impl<T> Lock<T> {
     /// Takes the lock, blocking this plain thread; it stands in the same line as tasks do.
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn lock_blocking(&self) -> LockGuard<'_, T> {
         block_on(self.lock())

@@ -4,7 +4,8 @@
 //! first served, without an allocation per wait. They are shared by reference, most often in an
 //! [`Arc`](std::sync::Arc), and work from any task on any worker, in a simulation, in futures
 //! driven by somebody else, and, by their `.._blocking` forms, from plain threads. Those panic
-//! inside a task, and, if they would have to wait, on a thread on which a simulation runs.
+//! inside a task or a callback, and, if they would have to wait, on a thread on which a simulation
+//! runs.
 //!
 //! Cancellation loses nothing: a future that is dropped at any moment, also in the moment it was
 //! promised a lock, a permit or an item, hands it on to the next in line.

@@ -225,7 +225,7 @@ impl<T> Sender<T> {
     /// As [`closed`](Sender::closed), blocking this plain thread.
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn closed_blocking(&mut self) {
         block_on(self.closed());
@@ -319,7 +319,7 @@ impl<T> Receiver<T> {
     /// [`Closed`], if the sender is dropped without one.
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn recv_blocking(self) -> Result<T, Closed> {
         block_on(self)

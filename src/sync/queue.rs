@@ -196,7 +196,7 @@ impl<T, O: Order<T>> Queue<T, O> {
     /// As of [`put`](Queue::put).
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn put_blocking(&self, item: T) -> Result<(), PutError<T>> {
         block_on(self.put(item))
@@ -208,7 +208,7 @@ impl<T, O: Order<T>> Queue<T, O> {
     /// As of [`get`](Queue::get).
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn get_blocking(&self) -> Result<T, Shutdown> {
         block_on(self.get())
@@ -271,7 +271,7 @@ impl<T, O: Order<T>> Queue<T, O> {
     /// As [`join`](Queue::join), blocking this plain thread.
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn join_blocking(&self) {
         block_on(self.join());

@@ -150,7 +150,7 @@ impl<T> RwLock<T> {
     /// Takes the lock for reading, blocking this plain thread.
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn read_blocking(&self) -> RwLockReadGuard<'_, T> {
         block_on(self.read())
@@ -159,7 +159,7 @@ impl<T> RwLock<T> {
     /// Takes the lock for writing, blocking this plain thread.
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn write_blocking(&self) -> RwLockWriteGuard<'_, T> {
         block_on(self.write())

@@ -241,7 +241,7 @@ macro_rules! take_permits {
             /// Takes a permit, blocking this plain thread; it stands in the same line as tasks do.
             ///
             /// # Panics
-            /// Inside a task.
+            /// Inside a task or a callback.
             #[track_caller]
             pub fn acquire_blocking(&self) -> Permit<'_> {
                 block_on(self.acquire())
@@ -250,7 +250,7 @@ macro_rules! take_permits {
             /// Takes several permits, blocking this plain thread.
             ///
             /// # Panics
-            /// Inside a task.
+            /// Inside a task or a callback.
             #[track_caller]
             pub fn acquire_many_blocking(&self, count: usize) -> Permit<'_> {
                 block_on(self.acquire_many(count))

@@ -186,7 +186,7 @@ impl<T> Sender<T> {
     /// As [`closed`](Sender::closed), blocking this plain thread.
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn closed_blocking(&self) {
         block_on(self.closed());
@@ -301,7 +301,7 @@ impl<T> Receiver<T> {
     /// As of [`changed`](Receiver::changed).
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn changed_blocking(&mut self) -> Result<(), Closed> {
         block_on(self.changed())
@@ -313,7 +313,7 @@ impl<T> Receiver<T> {
     /// As of [`wait_for`](Receiver::wait_for).
     ///
     /// # Panics
-    /// Inside a task.
+    /// Inside a task or a callback.
     #[track_caller]
     pub fn wait_for_blocking(
         &mut self,

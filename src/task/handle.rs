@@ -13,8 +13,8 @@ use crate::error::{Error, Message, Result};
 use crate::sys::{Arc, Condvar, Mutex};
 use crate::task::answers::Ending;
 use crate::task::cancel;
-use crate::task::current;
 use crate::task::hooks::{self, Callback, CallbackId};
+use crate::task::jobs;
 use crate::task::raw::TaskRef;
 use crate::task::reasons;
 use crate::task::wait::Wait;
@@ -88,12 +88,13 @@ impl<T> Task<T> {
     /// As when it is awaited.
     ///
     /// # Panics
-    /// Inside a task, whose worker it would block: await the task there. Where the task's own
-    /// simulation runs, as in a closure of [`to_thread`](crate::to_thread), unless it has ended:
-    /// it would never go on.
+    /// Inside a task or a callback, whose worker it would block: await the task, in a task. Where
+    /// its own simulation runs, as in a closure of [`to_thread`](crate::to_thread), unless it has
+    /// ended: it would never go on.
     #[track_caller]
     pub fn wait(mut self) -> Result<T> {
-        assert!(!current::is_polling(), "a task cannot block in `wait`: await the task instead");
+        let refused = jobs::must_not_block();
+        assert!(!refused, "a task or a callback cannot block in `wait`: await the task instead");
         self.task.block();
         self.take()
     }

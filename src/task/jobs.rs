@@ -37,6 +37,12 @@ pub(crate) fn is_running() -> bool {
     RUNNING.with(Cell::get)
 }
 
+/// Is this thread inside a task's poll or a callback, so that others wait for it, and perhaps what
+/// it would wait for, too? Then it must not be blocked.
+pub(crate) fn must_not_block() -> bool {
+    current::is_polling() || is_running()
+}
+
 /// The poll that [held](current::hold_jobs) jobs is over; perhaps another is not, around it.
 #[cold]
 pub(crate) fn run_held() {
