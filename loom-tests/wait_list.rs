@@ -1,9 +1,9 @@
 //! The wait list: who joins is woken once, or leaves; nobody is forgotten, nobody is touched late.
 
 use std::pin::{Pin, pin};
-use std::task::Waker;
 
 use super::common::explore;
+use crate::probe::Kept;
 use crate::sys::{Arc, Mutex, thread};
 use crate::wait_list::{WaitList, Waiter, Wakers};
 
