@@ -3,13 +3,17 @@
 
 mod common;
 
+use std::future::pending;
 use std::sync::{Arc, Mutex};
 
 use common::{Boom, Log, in_any_order, me, ms, seconds, simulate};
 use filch::time::Instant;
 use filch::{Deadline, Elapsed, NotActive, Result};
-use filch::{catch_cancelled, sleep, spawn, timeout, timeout_any, timeout_scope, yield_now};
+use filch::{catch_cancelled, sleep, spawn, timeout, timeout_any, timeout_scope};
+use filch::{to_thread, yield_now};
 use futures::channel::oneshot;
+use futures::executor::block_on;
+use futures::stream::{FuturesUnordered, StreamExt};
 
 type Kept = Arc<Mutex<Option<Deadline>>>;
 
@@ -348,6 +352,45 @@ fn task_that_moves_its_own_deadline_is_not_queued_by_that() {
         assert!(task.cancel());
         assert_eq!(task.uncancel(), 0);
         assert!((&mut task).await.unwrap_err().is_cancelled());
+        Ok(())
+    });
+}
+
+#[test]
+fn outside_a_task_a_timeout_bounds_its_future_and_a_cancellation_is_an_error() {
+    // Where no poll is to be unwound, another executor may block.
+    let closure = || {
+        let bounded = block_on(timeout(ms(1), sleep(seconds(3600))));
+        assert!(bounded.unwrap_err().is_timeout());
+        let task = spawn(pending::<()>());
+        task.cancel();
+        let cancelled = block_on(timeout(seconds(3600), task));
+        assert!(cancelled.unwrap_err().is_cancelled());
+    };
+    filch::run(to_thread(closure)).unwrap();
+}
+
+#[test]
+fn a_request_reaches_a_timeout_that_is_polled_with_another_waker() {
+    // CAN-06: seen from the timeout, that is no other case than an executor inside the task
+    in_any_order(async || {
+        let log = Log::new();
+        let seen = log.clone();
+        let task = spawn(async move {
+            let inside = async {
+                if let Err(cancelled) = catch_cancelled(sleep(seconds(10))).await {
+                    seen.add("the request came in");
+                    cancelled.raise().await;
+                }
+            };
+            let limited = timeout_any(seconds(20), inside);
+            let ended = FuturesUnordered::from_iter([limited]).next().await;
+            seen.add(format!("what is behind a cancellation: {ended:?}"));
+        });
+        sleep(seconds(1)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(log.lines(), ["the request came in"]);
         Ok(())
     });
 }

@@ -203,6 +203,12 @@ impl<F: Future> Future for TimeoutAny<F> {
 /// [`catch_cancelled`](crate::catch_cancelled). Dropped, it drops `future`, and takes its own
 /// request back.
 ///
+/// What is cancelled never goes on: the task is unwound from the end of its poll. Do not block a
+/// task in another executor, such as `futures::executor::block_on`: that poll does not end, and a
+/// timeout in there that has let a cancellation pass waits for ever. Await it instead; or block on
+/// it in [`to_thread`](crate::to_thread), where there is no task, and it is an `Err` with
+/// [`is_cancelled`](Error::is_cancelled).
+///
 /// # Panics
 /// If it is polled outside a runtime.
 ///
