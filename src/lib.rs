@@ -103,7 +103,7 @@ pub use crate::runtime::sim;
 pub use crate::runtime::{
     BuildError, Builder, CallHandle, Handle, Interrupted, Runtime, TaskBuilder, TryCurrentError,
 };
-pub use crate::runtime::{ToThread, YieldNow};
+pub use crate::runtime::{RuntimeShutdown, ToThread, YieldNow};
 pub use crate::runtime::{all_tasks, run, spawn, spawn_eager, to_thread, yield_now};
 #[doc(hidden)]
 pub use crate::scope::gather_together;

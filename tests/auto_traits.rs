@@ -83,7 +83,7 @@ mod programs {
         [Send Sync Unpin UnwindSafe RefUnwindSafe]:
             Runtime, Handle, TryCurrentError, Interrupted, CallHandle, TaskBuilder, YieldNow,
             Task<u8>, Task<Single>, TaskRef, TaskId, Join, CallbackId, Report,
-            ToThread<fn(), u8>, Error, Cancelled, Elapsed,
+            ToThread<fn(), u8>, RuntimeShutdown, Error, Cancelled, Elapsed,
             Context, AlreadyEntered, ContextVar<u8>, ContextVar<Single>, Token<u8>, ResetError;
         // A closure and an error of which nothing is known.
         [Send Sync Unpin]: Builder, BuildError;

@@ -232,20 +232,26 @@ fn a_runtime_that_ends_with_its_thread_still_calls_back() {
     assert_eq!(called.iter().collect::<Vec<_>>(), ["late", "ended by force"]);
 }
 
+/// A runtime with a task that has begun, and cleans up before it tells `cleaned`.
+fn with_a_task(workers: usize) -> (Runtime, Task<()>, mpsc::Receiver<&'static str>) {
+    let runtime = Runtime::builder().workers(workers).build().unwrap();
+    let (tell, told) = mpsc::channel();
+    let task = runtime.handle().spawn(async move {
+        tell.send("begun").unwrap();
+        let Err(cancelled) = catch_cancelled(pending::<()>()).await else { return };
+        yield_now().await;
+        tell.send("cleaned up").unwrap();
+        cancelled.raise().await;
+    });
+    assert_eq!(told.recv(), Ok("begun"));
+    (runtime, task, told)
+}
+
 #[test]
 fn a_runtime_that_a_worker_drops_is_not_waited_for_there() {
     for workers in [1, 2] {
-        let runtime = Runtime::builder().workers(workers).build().unwrap();
+        let (runtime, other, told) = with_a_task(workers);
         let handle = runtime.handle();
-        let (tell, told) = mpsc::channel();
-        let other = handle.spawn(async move {
-            tell.send("begun").unwrap();
-            let Err(cancelled) = catch_cancelled(pending::<()>()).await else { return };
-            yield_now().await;
-            tell.send("cleaned up").unwrap();
-            cancelled.raise().await;
-        });
-        assert_eq!(told.recv(), Ok("begun"));
         // Nobody takes the value of a detached task: the worker drops it after the poll.
         let (go, gone) = oneshot::channel::<()>();
         let value = async move { Ok(gone.await.map(|()| runtime).ok()) };
@@ -293,4 +299,34 @@ fn a_callback_that_waits_has_the_whole_grace_to_be_called() {
     has_begun.recv().unwrap();
     drop(runtime);
     assert_eq!(called.load(Ordering::Acquire), 1, "it was dropped");
+}
+
+#[test]
+fn a_runtime_is_shut_down_and_awaited_inside_a_task() {
+    let (inner, task, told) = with_a_task(1);
+    filch::run(async move {
+        inner.shutdown().await;
+        assert_eq!(told.try_recv(), Ok("cleaned up"));
+        assert!(task.is_cancelled());
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_runtime_ends_though_nobody_awaits_it() {
+    let (runtime, task, told) = with_a_task(1);
+    drop(runtime.shutdown());
+    assert_eq!(told.recv(), Ok("cleaned up"));
+    assert!(task.wait().unwrap_err().is_cancelled());
+}
+
+#[test]
+fn a_task_that_shuts_its_own_runtime_down_is_cancelled_by_it() {
+    let (runtime, task, told) = with_a_task(1);
+    let handle = runtime.handle();
+    let ends = handle.spawn(async move { runtime.shutdown().await });
+    assert!(ends.wait().unwrap_err().is_cancelled());
+    assert_eq!(told.recv(), Ok("cleaned up"));
+    assert!(task.wait().unwrap_err().is_cancelled());
 }

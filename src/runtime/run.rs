@@ -7,6 +7,7 @@ use crate::context::{Context, Vars};
 use crate::error::{Outcome, Result};
 use crate::runtime::builder::{BuildError, Builder};
 use crate::runtime::desk::{Desk, Post, Seat};
+use crate::runtime::ending::RuntimeShutdown;
 use crate::runtime::engine::Engine;
 use crate::runtime::handle::{Handle, Which};
 use crate::runtime::interrupt::Watch;
@@ -21,7 +22,10 @@ use crate::task::{jobs, vars};
 ///
 /// Dropping it ends it: what is left is cancelled, cleans up and is awaited; what still refuses
 /// after the [grace period](Builder::grace) is named in the log and dropped. Closures on threads
-/// that run are waited for, too, within that time. Several may live in one process.
+/// that run are waited for, too, within that time. Inside a task or a callback, where nothing may
+/// block, it ends in a thread of its own instead, which nobody waits for, and which the end of the
+/// process cuts short: await [`shutdown`](Runtime::shutdown) there. Several runtimes may live in
+/// one process.
 ///
 /// # Forks
 /// A process that forks leaves its threads behind: the child has a copy of this, but nobody to run
@@ -55,6 +59,8 @@ pub struct Runtime {
     /// What main tasks see, one after the other (RUN-06).
     vars: Mutex<Vars>,
     ctrl_c: bool,
+    /// It has been shut down: to drop it ends nothing.
+    ended: bool,
 }
 
 /// Runs a program on a runtime of its own, to its end: `asyncio.run`.
@@ -125,6 +131,7 @@ impl Runtime {
             grace,
             vars: Mutex::new(vars::capture()),
             ctrl_c,
+            ended: false,
         }
     }
 
@@ -190,6 +197,45 @@ impl Runtime {
         self.block(main, Vars::shared(context.clone()), Location::caller()).0
     }
 
+    /// Ends the runtime as dropping it does, without blocking: it begins to end at this call, in a
+    /// thread of its own, and the future is ready when it has ended.
+    ///
+    /// # Cancellation
+    /// Only the waiting ends; so it does if the future is dropped. A task that ends its own runtime
+    /// is one of those that are cancelled by it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use filch::{Runtime, catch_cancelled, sleep};
+    /// use std::time::Duration;
+    ///
+    /// let main = async {
+    ///     let inner = Runtime::new()?;
+    ///     let (begun, begins) = filch::sync::oneshot::channel();
+    ///     let task = inner.handle().spawn(async move {
+    ///         let _ = begun.send(());
+    ///         let ended = catch_cancelled(sleep(Duration::from_secs(3600))).await;
+    ///         sleep(Duration::from_millis(1)).await; // clean up
+    ///         Ok(ended.is_err())
+    ///     });
+    ///     begins.await?;
+    ///     inner.shutdown().await;
+    ///     assert!(task.is_finished());
+    ///     assert!(task.await?, "it was cancelled");
+    ///     Ok(())
+    /// };
+    /// filch::run(main).unwrap();
+    /// ```
+    #[doc(alias("Runner.close", "shutdown_timeout", "shutdown_background"))]
+    pub fn shutdown(mut self) -> RuntimeShutdown {
+        self.ended = true;
+        match self.engine().reactor().is_copy() {
+            true => RuntimeShutdown::over(),
+            false => RuntimeShutdown::begin(self.engine(), self.grace),
+        }
+    }
+
     /// Runs a main task to its end; gives what has become of its context variables, too.
     #[track_caller]
     fn block<F, T>(
@@ -244,7 +290,7 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         let (engine, grace) = (self.engine().clone(), self.grace);
-        if engine.reactor().is_copy() {
+        if self.ended || engine.reactor().is_copy() {
             return;
         }
         if !jobs::must_not_block() && !Local::is_worker() {
@@ -252,10 +298,6 @@ impl Drop for Runtime {
         }
         // A task that drops a runtime, perhaps its own, must not wait for itself; nor must a worker
         // that drops what a task has left.
-        let end = engine.clone();
-        let ender = thread::Builder::new().name("filch-end".to_owned());
-        if ender.spawn(move || end.shut_down(grace)).is_err() {
-            engine.shut_down(Duration::ZERO);
-        }
+        drop(RuntimeShutdown::begin(&engine, grace));
     }
 }

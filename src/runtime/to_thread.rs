@@ -3,14 +3,14 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::blocking::Ticket;
 use crate::error::{Error, Result};
-use crate::probe::{self, Kept};
 use crate::runtime::handle::{Handle, Which};
+use crate::runtime::slot::Slot;
 use crate::simulated;
-use crate::sys::{Arc, Mutex};
+use crate::sys::Arc;
 use crate::task::vars;
 
 /// Runs a closure that may block on a thread of its own kind, and waits for what it gives.
@@ -47,14 +47,14 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    ToThread { work: Some(work), slot: Arc::new(Mutex::new(Slot::default())), queued: None }
+    ToThread { work: Some(work), slot: Slot::new(), queued: None }
 }
 
 /// The future of [`to_thread`].
 #[must_use = "futures do nothing unless they are polled"]
 pub struct ToThread<F, T> {
     work: Option<F>,
-    slot: Arc<Mutex<Slot<T>>>,
+    slot: Arc<Slot<Result<T>>>,
     queued: Option<(Handle, Number)>,
 }
 
@@ -63,43 +63,16 @@ enum Number {
     Pool(Ticket),
     World(simulated::ClosureId),
     #[cfg(all(loom, not(test)))]
-    Model(Arc<Mutex<Option<crate::task::Job>>>),
-}
-
-/// Where the thread leaves what the closure gave.
-struct Slot<T> {
-    result: Option<Result<T>>,
-    waker: Option<Kept>,
-}
-
-impl<T> Default for Slot<T> {
-    fn default() -> Self {
-        Slot { result: None, waker: None }
-    }
+    Model(Arc<crate::sys::Mutex<Option<crate::task::Job>>>),
 }
 
 /// Fills the slot, also if the closure is dropped without having run.
-struct Filler<T>(Arc<Mutex<Slot<T>>>);
-
-impl<T> Filler<T> {
-    fn fill(&self, result: Result<T>) {
-        let mut slot = self.0.lock();
-        if slot.result.is_none() {
-            slot.result = Some(result);
-        }
-        let waker = slot.waker.take();
-        drop(slot);
-        if let Some(waker) = waker {
-            probe::wake(waker.into_waker());
-        }
-    }
-}
+struct Filler<T>(Arc<Slot<Result<T>>>);
 
 impl<T> Drop for Filler<T> {
     fn drop(&mut self) {
-        let empty = self.0.lock().result.is_none();
-        if empty {
-            self.fill(Err(Error::msg("the runtime shut down before the closure could run")));
+        if self.0.is_empty() {
+            self.0.fill(Err(Error::msg("the runtime shut down before the closure could run")));
         }
     }
 }
@@ -121,7 +94,7 @@ where
         let job = Box::new(move || {
             let _current = there.enter();
             let result = contained(work);
-            filler.fill(result);
+            filler.0.fill(result);
         });
         let number = match &*runtime.0 {
             Which::Threads(engine) => Number::Pool(engine.blocking().submit(job)?),
@@ -147,17 +120,9 @@ where
         {
             return Poll::Ready(Err(error));
         }
-        let new = Kept::of(context.waker());
-        let mut slot = self.slot.lock();
-        if let Some(result) = slot.result.take() {
-            drop(slot);
-            self.queued = None;
-            return Poll::Ready(result);
-        }
-        let former = slot.waker.replace(new);
-        drop(slot);
-        drop(former);
-        Poll::Pending
+        let result = ready!(self.slot.poll(context.waker()));
+        self.queued = None;
+        Poll::Ready(result)
     }
 }
 
@@ -174,8 +139,7 @@ impl<F, T> Drop for ToThread<F, T> {
             _ => unreachable!("a closure is queued in its own runtime"),
         };
         drop(withdrawn);
-        let waker = self.slot.lock().waker.take();
-        drop(waker);
+        self.slot.leave();
     }
 }
 
