@@ -288,3 +288,42 @@ fn panic_in_answer_to_a_request_is_the_tasks_error() {
         Ok(())
     });
 }
+
+#[test]
+fn of_several_awaits_at_once_those_in_a_scope_are_told() {
+    let told = async |log: Log, name: &str| {
+        if catch_cancelled(sleep(seconds(9))).await.is_err() {
+            log.add(format!("{name} is told"));
+        }
+    };
+    let goes_on = async |log: Log| {
+        sleep(seconds(5)).await;
+        log.add("goes on");
+    };
+    in_any_order(async || {
+        let log = Log::new();
+        let (a, b, c) = (log.clone(), log.clone(), log.clone());
+        let both = spawn(async move { _ = futures::join!(told(a, "a"), told(b, "b"), goes_on(c)) });
+        sleep(seconds(1)).await;
+        both.cancel();
+        both.await?;
+        assert_eq!(log.lines().len(), 3);
+        assert_eq!(log.lines()[2], "goes on");
+        Ok(())
+    });
+    in_any_order(async || {
+        let (log, again) = (Log::new(), Log::new());
+        let (a, b) = (log.clone(), log.clone());
+        let none = spawn(async move { _ = futures::join!(goes_on(a), goes_on(b)) });
+        let (a, b) = (again.clone(), again.clone());
+        let one = spawn(async move {
+            let both = async { Ok(_ = futures::join!(goes_on(a), goes_on(b))) };
+            Ok(catch_cancelled(both).await.is_err())
+        });
+        sleep(seconds(1)).await;
+        assert!(none.cancel() && one.cancel());
+        assert!(none.await.unwrap_err().is_cancelled() && one.await?);
+        assert!(log.lines().is_empty() && again.lines().is_empty());
+        Ok(())
+    });
+}

@@ -7,9 +7,30 @@
 //!
 //! Streams implement `futures_io::{AsyncRead, AsyncWrite}`, by value and by reference, so what the
 //! ecosystem builds on these works on them: buffers and lines, for example, come from the crate
-//! `futures`, with `futures::io::BufReader` and `futures::AsyncBufReadExt`. Most operations take
-//! `&self`: any number of tasks may read, write or accept on one socket at a time; each byte, each
-//! connection goes to one of them.
+//! `futures`, with `futures::io::BufReader` and `futures::AsyncBufReadExt`. There, `read_until`
+//! keeps what came of a line if it is dropped half-way, and goes on with the next call; `read_line`
+//! loses it. Most operations take `&self`: any number of tasks may read, write or accept on one
+//! socket at a time; each byte, each connection goes to one of them.
+//!
+//! What fails here fails with an [`io::Error`], so a limit is set by
+//! [`timeout_any`](crate::timeout_any):
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use filch::net::{TcpListener, TcpStream};
+//! use filch::timeout_any;
+//!
+//! # filch::run(async {
+//! # let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! # let stream = TcpStream::connect(listener.local_addr()?).await?;
+//! # let (peer, _) = listener.accept().await?;
+//! # peer.write_all(b"hello").await?;
+//! let mut buffer = [0; 1024];
+//! let count = timeout_any(Duration::from_secs(5), stream.read(&mut buffer)).await??;
+//! # assert_eq!(&buffer[..count], b"hello");
+//! # Ok(())
+//! # }).unwrap();
+//! ```
 //!
 //! Sockets belong to the runtime they were made in, and are made inside it. In a
 //! [simulation](crate::sim) they are in memory, and connect the hosts of that simulation: the same

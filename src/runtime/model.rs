@@ -54,7 +54,11 @@
 //! Between two awaits a task may be stopped only where loom can see it: at what this crate offers,
 //! and at the types of [`sync`] and [`cell`]. They are loom's under the flag and those of the
 //! standard library without it. A program that uses atomics writes them with these, and loom shows
-//! it old values, too, if its orderings allow them.
+//! it old values, too, if its orderings allow them. What stands in a `std::sync::Mutex` is not
+//! seen, nor is a race that lies between two of its locks.
+//!
+//! A program must do the same whenever the order is the same: one that rolls dice, as
+//! `futures::select!` does, ends in a panic of loom's. Take `futures::select_biased!`.
 //!
 //! ```
 //! use filch::model::sync::Arc;

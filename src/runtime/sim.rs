@@ -145,7 +145,9 @@
 //! # What is not simulated
 //!
 //! What goes round the runtime is not seen: threads of one's own, files, the machine's clock, the
-//! standard library's sockets, and its `HashMap`, whose order differs from process to process.
+//! standard library's sockets, and its `HashMap`, whose order differs from process to process. Nor
+//! are dice that other crates roll, such as those of `futures::select!`: with
+//! `futures::select_biased!`, or [`random`], the same seed is the same run.
 //! A closure for [`to_thread`](crate::to_thread) runs on the simulation's thread, in a turn of its
 //! own, and takes no virtual time; where it would have to wait for a task, it panics, because none
 //! runs meanwhile: await that in a task. What asks for the time as soon as it is made, such as

@@ -90,7 +90,8 @@ impl<H: TaskHandle> Future for Wait<H> {
 /// once (WAIT-02). Even if all have ended already, everything else that is ready runs first
 /// (WAIT-06).
 ///
-/// For futures that are no tasks there is `futures::select!`, which drops those that come too late.
+/// For futures that are no tasks there is `futures::select_biased!`, which drops those that come
+/// too late. (`futures::select!` rolls dice that a [simulation](crate::sim) does not know.)
 ///
 /// # Cancellation
 /// The tasks are neither cancelled nor awaited (WAIT-08). Those given by value are detached; to

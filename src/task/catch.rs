@@ -43,6 +43,13 @@ impl<F: Future> Future for CatchCancelled<F> {
 /// An output of `Err` whose error is a cancellation counts as one, too. For futures with other
 /// outputs than a task's, see [`catch_cancelled_any`].
 ///
+/// # Several at once
+/// A task that awaits several futures at once, in a `join!` say, is unwound wherever one of them
+/// stands in a scope: this, a timeout, a group. Each such scope is told. A future that stands in
+/// none is not, if another one is: it goes on, and is dropped only if what was told raises. If none
+/// stands in a scope, all are dropped together. So whoever wants a `join!` unwound as one puts one
+/// scope around it.
+///
 /// # Errors
 /// [`Cancelled`], if `future` was unwound.
 ///
