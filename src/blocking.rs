@@ -1,8 +1,8 @@
 //! Threads for closures that block.
 //!
 //! A thread is started when more closures wait than threads are idle, up to a limit, and ends when
-//! it has been idle for a while. Nothing waits for a closure that does not return: at the end the
-//! threads are given a moment, and what is still running is left behind.
+//! it has been idle for a while. Nothing waits for ever for a closure that does not return: at the
+//! end the threads are given some time, and what is still running is left behind.
 //!
 //! Idle threads are woken one after the other: while one is on its way nobody else is told, and
 //! when it has taken a closure it tells the next, if more wait. Where closures are short it, or a
@@ -152,7 +152,8 @@ impl Pool {
     }
 
     /// Closes the pool, drops what has not begun to run, and waits a while for what has. Gives the
-    /// number of threads that are left behind. A closure that calls this does not wait for itself.
+    /// number of threads that are left behind; to call it once more is to wait for these. A closure
+    /// that calls it does not wait for itself.
     pub(crate) fn shut_down(&self, limit: Duration) -> usize {
         let mut allowance = Allowance::new(limit);
         let own = usize::from(HERE.with(Cell::get) == self.0.address());

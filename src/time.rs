@@ -119,7 +119,7 @@ impl Sleep {
     pub fn is_elapsed(&self) -> bool {
         match self.stage {
             Stage::Yield => false,
-            Stage::Wait => self.alarm.fired(),
+            Stage::Wait => self.alarm.has_come(),
             Stage::Over => true,
         }
     }

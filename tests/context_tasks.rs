@@ -402,6 +402,10 @@ fn tasks_that_are_ended_by_force_in_line_hand_the_context_on() {
     let (killed, other) = context.run(|| {
         let tasks = (in_line(&ends, KILLED), in_line(&lives, 1));
         drop(ends);
+        assert!(
+            tasks.0.iter().chain(&tasks.1).all(|task| !task.is_finished()),
+            "none had its turn"
+        );
         tasks
     });
     for task in other {
@@ -410,4 +414,19 @@ fn tasks_that_are_ended_by_force_in_line_hand_the_context_on() {
     for task in killed {
         assert!(task.wait().unwrap_err().is_cancelled());
     }
+}
+
+#[test]
+fn a_task_that_waits_in_line_beyond_its_simulation_is_ended() {
+    // CTX-12
+    let context = Context::new();
+    let task = context.run(|| {
+        filch::sim::run(0, async {
+            let task = TaskBuilder::new().context(&context).spawn(async { Ok(1) });
+            sleep(seconds(1)).await;
+            Ok(task)
+        })
+    });
+    assert!(task.unwrap().wait().unwrap_err().is_cancelled());
+    assert!(context.try_run(|| ()).is_ok(), "it is free again");
 }

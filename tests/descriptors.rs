@@ -116,6 +116,18 @@ fn nothing_stays_open() {
     before.check();
 }
 
+#[test]
+fn a_runtime_that_is_awaited_to_its_end_has_closed_all() {
+    let _alone = alone();
+    filch::run(async {}).unwrap();
+    let before = Before::now("filch-");
+    for _ in 0..50 {
+        let inner = filch::Runtime::builder().workers(1).build().unwrap();
+        futures::executor::block_on(inner.shutdown());
+        before.check_descriptors();
+    }
+}
+
 async fn serve(listener: TcpListener) -> filch::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;

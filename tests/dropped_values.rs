@@ -200,8 +200,10 @@ fn what_panics_while_a_cancelled_task_is_unwound_is_its_outcome() {
     in_any_order(async || {
         let tasks = [spawn(asleep(panics())), spawn(timeout(ms(5000), asleep(panics())))];
         sleep(ms(1)).await;
-        for task in tasks {
-            assert!(task.cancel());
+        tasks.iter().for_each(|task| assert!(task.cancel()));
+        let never_began = spawn(asleep(panics()));
+        assert!(never_began.cancel());
+        for task in tasks.into_iter().chain([never_began]) {
             let error = task.await.unwrap_err();
             assert!(error.is_panic() && error.to_string().contains("roll-back failed"));
         }

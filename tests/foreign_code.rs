@@ -335,12 +335,13 @@ fn whoever_is_shown_a_primitive_may_use_it() {
     assert_eq!(receiver.try_recv().map_err(|error| error.to_string().is_empty()), Err(false));
 }
 
-/// Looks at its group when it is dropped.
-struct LooksAtItsGroup(TaskGroup);
+/// Looks at its group when it is dropped. Where that is locked, it never ends.
+struct LooksAtItsGroup(TaskGroup, Arc<AtomicUsize>);
 
 impl Drop for LooksAtItsGroup {
     fn drop(&mut self) {
-        assert!(format!("{:?}", self.0).contains("TaskGroup"));
+        let told = format!("{:?}", self.0);
+        self.1.fetch_add(usize::from(told.contains("TaskGroup")), Relaxed);
     }
 }
 
@@ -352,19 +353,22 @@ filch::context_var! {
 fn what_a_child_leaves_is_dropped_while_its_group_is_unlocked() {
     // Children that end together are forgotten together.
     in_any_order(async || {
+        let dropped = Arc::new(AtomicUsize::new(0));
         task_group(async |group| {
             let event = Arc::new(Event::new());
             for _ in 0..200 {
-                let (there, event) = (group.clone(), event.clone());
+                let (there, event, dropped) = (group.clone(), event.clone(), dropped.clone());
                 group.spawn(async move {
                     event.wait().await;
-                    OF_A_CHILD.set(Arc::new(LooksAtItsGroup(there)));
+                    OF_A_CHILD.set(Arc::new(LooksAtItsGroup(there, dropped)));
                 });
             }
             sleep(ms(1)).await;
             event.set();
             Ok(())
         })
-        .await
+        .await?;
+        assert_eq!(dropped.load(Relaxed), 200);
+        Ok(())
     });
 }

@@ -129,30 +129,43 @@ fn the_end_of_a_simulation_wakes_who_sleeps_there() {
     drop(pause.unwrap());
 }
 
-/// Has a closure that its runtime leaves behind do `what`, and returns what it panics with. It
-/// begins while the runtime is there and goes on, at its call, when that has ended.
-fn left_behind<F: Future>(what: impl FnOnce(&dyn Fn()) -> F + Send + 'static) -> String {
+/// What panics if a thread of its own waits for that.
+fn panic_of<F: Future>(future: impl FnOnce() -> F) -> String {
+    let ended = catch_unwind(AssertUnwindSafe(|| drop(block_on(future()))));
+    let message = *ended.unwrap_err().downcast::<&str>().unwrap();
+    message.to_owned()
+}
+
+/// A runtime that ends without waiting for a closure which has begun.
+fn with_a_closure(closure: impl FnOnce() + Send + 'static) -> Runtime {
     let runtime = Runtime::builder().workers(1).grace(Duration::ZERO).build().unwrap();
-    let (go_on, gate) = mpsc::channel::<()>();
     let (begun, begins) = mpsc::channel();
-    let (tell, told) = mpsc::channel();
-    let closure = runtime.handle().spawn(async move {
-        _ = to_thread(move || {
-            let go_on = || {
-                begun.send(()).unwrap();
-                assert!(gate.recv().is_err());
-            };
-            let ended = catch_unwind(AssertUnwindSafe(|| drop(block_on(what(&go_on)))));
-            tell.send(*ended.unwrap_err().downcast::<&str>().unwrap()).unwrap();
-        })
-        .await;
-        Ok(())
+    let closure = to_thread(move || {
+        begun.send(()).unwrap();
+        closure();
     });
+    runtime.handle().spawn(closure).detach();
     begins.recv().unwrap();
+    runtime
+}
+
+/// Has a closure that its runtime leaves behind do `what`, and returns what it panics with. It
+/// goes on, at its call, when the runtime has ended.
+fn left_behind<F: Future>(what: impl FnOnce(&dyn Fn()) -> F + Send + 'static) -> String {
+    let (go_on, gate) = mpsc::channel::<()>();
+    let (tell, told) = mpsc::channel();
+    let (arrives, arrived) = mpsc::channel();
+    let runtime = with_a_closure(move || {
+        let go_on = || {
+            arrives.send(()).unwrap();
+            assert!(gate.recv().is_err());
+        };
+        tell.send(panic_of(|| what(&go_on))).unwrap();
+    });
+    arrived.recv().unwrap();
     drop(runtime);
-    assert!(closure.wait().unwrap_err().is_cancelled());
     drop(go_on);
-    told.recv().unwrap().to_owned()
+    told.recv().unwrap()
 }
 
 #[test]
@@ -178,4 +191,20 @@ fn a_sleep_of_a_thread_that_its_runtime_leaves_behind_does_not_end_early() {
         pause
     });
     assert!(message.contains("has shut down"), "{message}");
+}
+
+#[test]
+fn a_wait_that_meets_the_end_of_its_runtime_never_ends_early() {
+    for round in 0..100 {
+        let (tell, told) = mpsc::channel();
+        let waits = move || async move {
+            match round % 2 {
+                0 => sleep(LONG).await,
+                _ => assert!(timeout_any(LONG, sleep(LONG)).await.is_ok(), "it ended early"),
+            }
+        };
+        drop(with_a_closure(move || tell.send(panic_of(waits)).unwrap()));
+        let message = told.recv().unwrap();
+        assert!(message.contains("has shut down"), "{message}");
+    }
 }

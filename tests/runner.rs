@@ -84,6 +84,19 @@ fn nothing_that_blocks_is_done_in_a_callback() {
     let blocks = move |_| tell.send(panic_text(|| drop(filch::run(async {})))).unwrap();
     runtime.handle().spawn(async {}).add_done_callback(blocks);
     assert!(told.recv().unwrap().contains("or a callback"));
+    // In a simulation, too, though nobody would wait there.
+    let (tell, told) = mpsc::channel();
+    let there = tell.clone();
+    let main = async move {
+        let blocks = || assert!(Queue::unbounded().put_blocking(1).is_ok());
+        Handle::current().call_soon(move || there.send(panic_text(blocks)).unwrap());
+        let blocks = || drop(filch::run(async {}));
+        spawn(async {}).add_done_callback(move |_| tell.send(panic_text(blocks)).unwrap());
+        sleep(ms(1)).await;
+        Ok(())
+    };
+    filch::sim::run(0, main).unwrap();
+    assert_eq!(told.iter().filter(|text| text.contains("or a callback")).count(), 2);
 }
 
 // upstream: test_runners.RunnerTests.test_recursive_run

@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::future::{pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::task::Poll;
@@ -13,7 +14,8 @@ use std::thread;
 use std::time::Duration;
 
 use filch::sync::oneshot;
-use filch::{Handle, Runtime, Task, catch_cancelled, catch_cancelled_any, yield_now};
+use filch::{Handle, Runtime, Task};
+use filch::{catch_cancelled, catch_cancelled_any, sleep, timeout, yield_now};
 use futures::task::AtomicWaker;
 
 const ROUNDS: usize = 1_500;
@@ -329,4 +331,51 @@ fn a_task_that_shuts_its_own_runtime_down_is_cancelled_by_it() {
     assert!(ends.wait().unwrap_err().is_cancelled());
     assert_eq!(told.recv(), Ok("cleaned up"));
     assert!(task.wait().unwrap_err().is_cancelled());
+}
+
+#[test]
+fn a_closure_that_runs_may_use_timers_until_it_returns() {
+    let runtime = Runtime::builder().workers(1).grace(HOUR).build().unwrap();
+    let (begins, has_begun) = mpsc::channel();
+    let (ends, is_ending) = mpsc::channel::<()>();
+    let (tell, told) = mpsc::channel();
+    let closure = move || {
+        begins.send(()).unwrap();
+        // The end has begun, and all tasks are gone.
+        assert!(is_ending.recv().is_err());
+        futures::executor::block_on(sleep(Duration::from_millis(20)));
+        let value = futures::executor::block_on(timeout(HOUR, async { Ok(42) }));
+        tell.send(value.unwrap()).unwrap();
+    };
+    runtime.handle().spawn(filch::to_thread(closure)).detach();
+    has_begun.recv().unwrap();
+    let until_the_end = async move {
+        pending::<()>().await;
+        drop(ends);
+    };
+    runtime.handle().spawn(until_the_end).detach();
+    drop(runtime);
+    assert_eq!(told.try_recv(), Ok(42));
+}
+
+/// Waits for a task when it is dropped.
+struct Waits(Handle, mpsc::Sender<bool>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        let waits = AssertUnwindSafe(|| self.0.spawn(async {}).wait());
+        self.1.send(catch_unwind(waits).is_err()).unwrap();
+    }
+}
+
+#[test]
+fn a_destructor_on_a_worker_does_not_block_it() {
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let (tell, told) = mpsc::channel();
+    let value = Waits(runtime.handle(), tell);
+    let (go, gone) = oneshot::channel::<()>();
+    runtime.handle().spawn(async move { Ok(gone.await.map(|()| value).ok()) }).detach();
+    go.send(()).unwrap();
+    assert_eq!(told.recv(), Ok(true));
+    runtime.handle().spawn(async {}).wait().unwrap();
 }

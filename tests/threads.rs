@@ -259,7 +259,6 @@ fn refusal<T: Send + 'static>(closure: impl FnOnce() -> T + Send + 'static) -> S
 
 #[test]
 fn closure_of_a_simulation_that_would_wait_for_it_panics() {
-    // THR-09: nobody runs what it waits for
     let says = |text: String| assert!(text.contains("a simulation runs on this thread"), "{text}");
     says(refusal(|| Handle::current().spawn(async { Ok(1) }).wait()));
     says(refusal(|| Queue::<u32>::unbounded().get_blocking()));
@@ -278,7 +277,6 @@ fn closure_of_a_simulation_that_would_wait_for_it_panics() {
 
 #[test]
 fn closure_of_a_simulation_takes_what_is_there() {
-    // THR-09
     simulate(async {
         let (queue, task) = (Arc::new(Queue::unbounded()), spawn(async { Ok(2) }));
         queue.put(1).await?;

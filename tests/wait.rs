@@ -327,3 +327,30 @@ fn a_promise_that_has_outlived_its_runtime_is_waited_for_in_another() {
     });
     assert_eq!(waited.unwrap(), 1);
 }
+
+#[test]
+fn what_has_outlived_its_simulation_is_waited_for_elsewhere() {
+    let left = filch::sim::run(0, async {
+        let promise = Promise::new();
+        promise.set(7)?;
+        Ok((promise, spawn(async { Ok(7) }), spawn(sleep(seconds(9)))))
+    });
+    let (promise, done, cancelled): (Promise<u32>, _, _) = left.unwrap();
+    let waited = filch::run(async {
+        let tasks = [promise.task_ref(), done.task_ref(), cancelled.task_ref()];
+        Ok(wait(tasks, ReturnWhen::AllCompleted).await)
+    });
+    assert_eq!(waited.unwrap().done.len(), 3);
+}
+
+#[test]
+fn a_promise_is_waited_for_in_an_executor_inside_a_task() {
+    let runtime = Runtime::builder().workers(2).build().unwrap();
+    let promise: Promise<u32> = runtime.handle().promise();
+    promise.set(7).unwrap();
+    let waits = runtime.handle().spawn(async move {
+        let waited = wait([promise.task_ref()], ReturnWhen::AllCompleted);
+        Ok(futures::executor::block_on(waited).done.len())
+    });
+    assert_eq!(waits.wait().unwrap(), 1);
+}

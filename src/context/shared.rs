@@ -3,11 +3,14 @@
 //! Tasks that were given one context see each other's changes (CTX-02), and their polls take turns
 //! (CTX-12): whoever finds it entered leaves word how it is to be called back.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::values::{Value, Vars, next_number};
+use crate::probe;
+use crate::sys::thread_local;
 
 /// A set of values of [context variables](crate::ContextVar), as an object.
 ///
@@ -42,11 +45,14 @@ struct Common {
     line: Mutex<Line>,
 }
 
+/// How somebody who waits is called back.
+type Call = Box<dyn FnOnce() + Send>;
+
 /// Who is inside, and who wants in.
 #[derive(Default)]
 struct Line {
     entered: bool,
-    waiting: VecDeque<Box<dyn FnOnce() + Send>>,
+    waiting: VecDeque<Call>,
 }
 
 /// The context is entered already, here or on another thread (CTX-09).
@@ -72,7 +78,38 @@ impl Drop for Turn {
         let next = line.waiting.pop_front();
         drop(line);
         if let Some(call) = next {
-            call();
+            call_in_turn(call);
+        }
+    }
+}
+
+thread_local! {
+    /// Who is to be called on this thread, behind the one that is being called; or nobody is.
+    static BEHIND: RefCell<Option<VecDeque<Call>>> = const { RefCell::new(None) };
+}
+
+/// Calls who is next. Those that are killed when they are called hand their turn on at once: not
+/// inside each other, for they may be many.
+fn call_in_turn(call: Call) {
+    let mut first = Some(call);
+    let _ = BEHIND.try_with(|behind| match &mut *behind.borrow_mut() {
+        Some(behind) => behind.extend(first.take()),
+        none => *none = Some(VecDeque::new()),
+    });
+    let Some(mut call) = first else { return };
+    loop {
+        probe::contain("who waits for a context", call);
+        let next = BEHIND.try_with(|behind| {
+            let mut behind = behind.borrow_mut();
+            let next = behind.as_mut().and_then(VecDeque::pop_front);
+            if next.is_none() {
+                *behind = None;
+            }
+            next
+        });
+        match next {
+            Ok(Some(next)) => call = next,
+            _ => return,
         }
     }
 }

@@ -59,7 +59,7 @@ impl Buckets {
         self.elapsed = self.elapsed.max(now >> TICK);
     }
 
-    /// Keeps none any more that is to fire by `end`, if it keeps none now; false otherwise.
+    /// If no timer is kept here now, none that is to fire by `end` ever is again; else false.
     pub(super) fn close(&mut self, end: u64) -> bool {
         let empty = self.earliest().is_none();
         if empty {

@@ -33,6 +33,7 @@ use std::ptr::NonNull;
 use std::task::Waker;
 
 use crate::driver::buckets;
+use crate::driver::clock::Instant;
 use crate::probe;
 use crate::sys::quiet::AtomicU32;
 use crate::sys::{Ordering, UnsafeCell};
@@ -145,6 +146,15 @@ impl Timer {
         }
         // SAFETY: it has been armed, so the bits of a waker are there, and nobody writes them.
         self.node.with(|node| unsafe { (*node).waker.assume_init_ref() }.will_wake(waker))
+    }
+
+    /// The moment for which it was armed last.
+    ///
+    /// # Safety
+    /// Nobody arms the timer meanwhile.
+    pub(crate) unsafe fn at(&self) -> Instant {
+        // SAFETY: only who arms it writes the moment.
+        Instant::from_nanoseconds(self.node.with(|node| unsafe { (*node).at }))
     }
 
     #[inline]

@@ -36,22 +36,22 @@ const END: u64 = NOTHING - 1;
 #[derive(Debug)]
 pub(crate) struct Timers {
     /// One per worker and one for other threads; empty in a simulation.
-    slots: Box<[Kept<Buckets>]>,
-    heap: Kept<Heap>,
+    slots: Box<[Locked<Buckets>]>,
+    heap: Locked<Heap>,
     /// About now, in nanoseconds; never early. Decides only where a timer is kept.
     recent: CachePadded<AtomicU64>,
 }
 
 /// A structure behind its lock. What it publishes has a cache line of its own: everybody reads it.
 #[derive(Debug)]
-struct Kept<T> {
+struct Locked<T> {
     next: CachePadded<AtomicU64>,
     inside: CachePadded<Brief<T>>,
 }
 
-impl<T> Kept<T> {
+impl<T> Locked<T> {
     fn new(inside: T) -> Self {
-        Kept {
+        Locked {
             next: CachePadded::new(AtomicU64::new(NOTHING)),
             inside: CachePadded::new(Brief::new(inside)),
         }
@@ -86,7 +86,7 @@ impl Timers {
     pub(crate) fn new(slots: usize) -> Self {
         assert!(slots < MOST_SLOTS, "too many workers");
         Timers {
-            slots: (0..=slots).map(|slot| Kept::new(Buckets::new(slot))).collect(),
+            slots: (0..=slots).map(|slot| Locked::new(Buckets::new(slot))).collect(),
             ..Timers::exact()
         }
     }
@@ -96,7 +96,7 @@ impl Timers {
     pub(crate) fn exact() -> Self {
         Timers {
             slots: Box::default(),
-            heap: Kept::new(Heap::new()),
+            heap: Locked::new(Heap::new()),
             recent: CachePadded::new(AtomicU64::new(0)),
         }
     }
@@ -265,7 +265,7 @@ impl Timers {
 
     /// The next moment at which [`fire`](Timers::fire) must be called, by anybody.
     pub(crate) fn next(&self) -> Option<Instant> {
-        let slots = self.slots.iter().map(Kept::next);
+        let slots = self.slots.iter().map(Locked::next);
         let next = slots.fold(self.heap.next(), u64::min);
         (next != NOTHING).then(|| Instant::from_nanoseconds(next))
     }
@@ -310,7 +310,7 @@ impl Timers {
 
     /// The runtime has ended, and nobody fires any more: marks all timers fired, whose moment has
     /// not come, and wakes their wakers, so that whoever still waits learns of the end. What is
-    /// armed afterwards fires at once.
+    /// armed afterwards fires at once. Not so what is armed for no moment at all.
     pub(crate) fn abandon(&self) {
         self.fire(Instant::NEVER, &mut Waker::wake);
         // Who has looked at the time before may be on the way to a slot.
@@ -324,14 +324,14 @@ impl Timers {
         self.fire(Instant::NEVER, &mut Waker::wake);
     }
 
-    /// Does a timer that has fired say nothing of its moment?
+    /// Has [`abandon`](Timers::abandon) begun? Then a timer may have fired before its moment.
     #[inline]
     pub(crate) fn are_abandoned(&self) -> bool {
         self.recent.load(Ordering::Relaxed) == END
     }
 
     /// Moves some timers of the bucket whose span has begun to where they belong now.
-    fn inspect(&self, slot: &Kept<Buckets>, now: u64) {
+    fn inspect(&self, slot: &Locked<Buckets>, now: u64) {
         let mut buckets = slot.inside.lock();
         if let Some(first) = buckets.earliest().filter(|first| first.start <= now) {
             buckets.catch_up(first.start);

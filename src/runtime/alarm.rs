@@ -50,12 +50,6 @@ fn bell(waker: &Waker, timer: &Timer) -> Bell {
     }
 }
 
-/// Has an alarm for `at` gone off because its runtime has ended?
-#[cold]
-fn is_cut_short(runtime: &Handle, at: Instant) -> bool {
-    runtime.timers().are_abandoned() && Instant::now() < at
-}
-
 #[cold]
 fn has_shut_down() -> ! {
     panic!("the runtime in which this waits for its moment has shut down")
@@ -69,29 +63,24 @@ impl Alarm {
     /// Sets the alarm, anew if it was set; `waker` is woken at `at`, once.
     ///
     /// # Panics
-    /// Outside a runtime, or if it has ended.
+    /// Outside a runtime.
     pub(crate) fn arm(mut self: Pin<&mut Self>, at: Instant, waker: &Waker) {
         self.as_mut().disarm();
         let this = self.project();
         let timer = this.timer.as_ref();
         let runtime = this.runtime.insert(Held::present().unwrap_or_else(|| outside()));
         runtime.arm(timer, at, bell(waker, timer.get_ref()));
-        if timer.fired() && is_cut_short(runtime, at) {
-            has_shut_down();
-        }
     }
 
     /// Sees to it that the alarm is set to `at`, or went off there, in the runtime that this thread
     /// belongs to, and that `waker` is woken.
     ///
     /// # Panics
-    /// Outside a runtime, if it is not set; if the one that it was set in has ended before `at`,
-    /// and this thread belongs to no other.
+    /// Outside a runtime, if it is not set.
     #[inline]
     pub(crate) fn keep(self: Pin<&mut Self>, at: Instant, waker: &Waker) {
         match &self.runtime {
-            Some(runtime) if runtime.is_present() && !self.timer.fired() => {}
-            Some(runtime) if !self.is_astray(runtime, at) => {}
+            Some(runtime) if runtime.is_present() || !self.is_astray(runtime) => {}
             _ => return self.arm(at, waker),
         }
         let this = self.project();
@@ -104,15 +93,19 @@ impl Alarm {
         }
     }
 
-    /// Is it to be set anew, because its owner has come to another runtime, or its own has ended?
+    /// Has its owner come to another runtime, where it is to be set anew?
     #[cold]
-    fn is_astray(&self, runtime: &Handle, at: Instant) -> bool {
-        let cut_short = self.timer.fired() && is_cut_short(runtime, at);
-        match with_present(|present| present.is_same(runtime)) {
-            Some(false) => !self.timer.fired() || cut_short,
-            Some(true) | None if cut_short => has_shut_down(),
-            Some(true) | None => false,
-        }
+    fn is_astray(&self, runtime: &Handle) -> bool {
+        let elsewhere = with_present(|present| !present.is_same(runtime));
+        elsewhere == Some(true) && (!self.timer.fired() || self.is_cut_short())
+    }
+
+    /// Did it go off, if it did, before its moment, because its runtime has ended?
+    #[cold]
+    fn is_cut_short(&self) -> bool {
+        // SAFETY: to arm it takes a mutable reference to this.
+        let at = unsafe { self.timer.at() };
+        self.is_abandoned() && Instant::now() < at
     }
 
     #[inline]
@@ -137,9 +130,28 @@ impl Alarm {
         self.runtime.as_ref().is_some_and(loose) && !self.timer.fired()
     }
 
-    /// Was it set, and did it go off?
+    /// Was it set, and did it go off? For who waits for it, once it has been [kept](Alarm::keep):
+    /// whoever sees that it has not will be woken.
+    ///
+    /// # Panics
+    /// If it went off only because its runtime has ended.
+    #[inline]
     pub(crate) fn fired(&self) -> bool {
-        self.runtime.is_some() && self.timer.fired()
+        let fired = self.runtime.is_some() && self.timer.fired();
+        if fired && self.is_abandoned() && self.is_cut_short() {
+            has_shut_down();
+        }
+        fired
+    }
+
+    /// Was it set, and has its moment come?
+    pub(crate) fn has_come(&self) -> bool {
+        self.runtime.is_some() && self.timer.fired() && !self.is_cut_short()
+    }
+
+    #[inline]
+    fn is_abandoned(&self) -> bool {
+        self.runtime.as_ref().is_some_and(|runtime| runtime.timers().are_abandoned())
     }
 
     #[inline]

@@ -12,8 +12,8 @@ use crate::sys::{Arc, thread};
 /// The future of [`Runtime::shutdown`](crate::Runtime::shutdown).
 #[must_use = "the runtime ends all the same; to await this is to know when it has"]
 pub struct RuntimeShutdown {
-    slot: Arc<Slot<()>>,
-    over: bool,
+    /// None: the runtime has ended.
+    slot: Option<Arc<Slot<()>>>,
 }
 
 /// Says that the runtime has ended, whatever way its thread does.
@@ -33,17 +33,19 @@ impl RuntimeShutdown {
         let ender = thread::Builder::new().name("filch-end".to_owned());
         let ending = ender.spawn(move || {
             end.shut_down(grace);
+            // With it go the descriptors.
+            drop(end);
             drop(tell);
         });
         if ending.is_err() {
             engine.shut_down(Duration::ZERO);
         }
-        RuntimeShutdown { slot, over: false }
+        RuntimeShutdown { slot: Some(slot) }
     }
 
     /// There is nothing to wait for.
     pub(super) fn over() -> Self {
-        RuntimeShutdown { slot: Slot::new(), over: true }
+        RuntimeShutdown { slot: None }
     }
 }
 
@@ -51,9 +53,9 @@ impl Future for RuntimeShutdown {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if !self.over {
-            ready!(self.slot.poll(context.waker()));
-            self.over = true;
+        if let Some(slot) = &self.slot {
+            ready!(slot.poll(context.waker()));
+            self.slot = None;
         }
         Poll::Ready(())
     }
@@ -61,7 +63,9 @@ impl Future for RuntimeShutdown {
 
 impl Drop for RuntimeShutdown {
     fn drop(&mut self) {
-        self.slot.leave();
+        if let Some(slot) = &self.slot {
+            slot.leave();
+        }
     }
 }
 

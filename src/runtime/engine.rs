@@ -190,6 +190,8 @@ impl Engine {
         }
         let rest = allowance.left().max(grace.min(KEPT_FOR_OTHERS));
         self.calls.call_out(rest);
+        // Workers still run: closures may need timers and sockets to come to their ends.
+        self.blocking.shut_down(rest);
         self.shared.stop();
         let left = self.wait_for_workers(grace.clamp(LEAST_TO_RETURN, MOST_TO_RETURN));
         if left > 0 {
@@ -205,7 +207,8 @@ impl Engine {
         // The same of who waits for a moment.
         self.shared.timers().abandon();
         self.kill_all();
-        let left = self.blocking.shut_down(rest);
+        // Some may have waited for a task that would not end.
+        let left = self.blocking.shut_down(grace.min(LEAST_TO_RETURN));
         if left > 0 {
             probe::left_behind("blocking threads", left);
         }

@@ -11,21 +11,23 @@ use crate::runtime::ending::RuntimeShutdown;
 use crate::runtime::engine::Engine;
 use crate::runtime::handle::{Handle, Which};
 use crate::runtime::interrupt::Watch;
-use crate::scheduler::queue::Local;
 use crate::sys::{Arc, Mutex, assert_real, thread};
 use crate::task::handle::Task;
 use crate::task::memory::{Home, Kind};
 use crate::task::raw::{self, First};
 use crate::task::{jobs, vars};
 
+/// Where a runtime cannot be blocked for.
+const INSTEAD: &str = "await the future, or spawn it";
+
 /// A set of worker threads that run tasks, with all that belongs to them.
 ///
 /// Dropping it ends it: what is left is cancelled, cleans up and is awaited; what still refuses
-/// after the [grace period](Builder::grace) is named in the log and dropped. Closures on threads
-/// that run are waited for, too, within that time. Inside a task or a callback, where nothing may
-/// block, it ends in a thread of its own instead, which nobody waits for, and which the end of the
-/// process cuts short: await [`shutdown`](Runtime::shutdown) there. Several runtimes may live in
-/// one process.
+/// after the [grace period](Builder::grace) is named in the log and dropped. Closures on
+/// threads that run are waited for, too, within that time. Inside a task or a callback, and
+/// wherever else a worker drops it, nothing may block: there it ends in a thread of its own
+/// instead, which nobody waits for, and which the end of the process cuts short: await
+/// [`shutdown`](Runtime::shutdown) there. Several runtimes may live in one process.
 ///
 /// # Forks
 /// A process that forks leaves its threads behind: the child has a copy of this, but nobody to run
@@ -98,17 +100,9 @@ where
     F: Future<Output: Outcome<Value = T>>,
 {
     assert_real();
-    refuse_to_block("run");
+    jobs::refuse_to_block("`run`", INSTEAD);
     let on_main_thread = thread::current().name() == Some("main");
     Runtime::builder().ctrl_c(on_main_thread).build()?.block_on(main)
-}
-
-#[track_caller]
-fn refuse_to_block(what: &str) {
-    assert!(
-        !jobs::must_not_block(),
-        "`{what}` inside a task or a callback would block its worker: await the future, or spawn it"
-    );
 }
 
 impl Runtime {
@@ -247,7 +241,7 @@ impl Runtime {
     where
         F: Future<Output: Outcome<Value = T>>,
     {
-        refuse_to_block("block_on");
+        jobs::refuse_to_block("`block_on`", INSTEAD);
         let desk = Arc::new(Desk::new());
         let home =
             Home::new(Box::new(Post(desk.clone(), self.handle.settings().clone())), Kind::Shared);
@@ -293,7 +287,7 @@ impl Drop for Runtime {
         if self.ended || engine.reactor().is_copy() {
             return;
         }
-        if !jobs::must_not_block() && !Local::is_worker() {
+        if !jobs::must_not_block() {
             return engine.shut_down(grace);
         }
         // A task that drops a runtime, perhaps its own, must not wait for itself; nor must a worker

@@ -193,8 +193,7 @@ impl Builder {
         F: Future<Output: Outcome<Value = T>>,
     {
         assert_real();
-        let refused = jobs::must_not_block();
-        assert!(!refused, "a task or a callback cannot run a simulation: use a plain thread");
+        jobs::refuse_to_block("a simulation", "use a plain thread");
         let clock = VirtualClock::enter();
         let _noting = Noting::begin();
         let limits = Limits { turns: self.turns, until: Instant::now() + self.time };

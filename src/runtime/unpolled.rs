@@ -31,6 +31,25 @@ impl Unpolled {
     }
 }
 
+/// What tells a listener, also if it is dropped.
+struct Surely(Option<Job>);
+
+impl Surely {
+    fn tell(mut self) {
+        if let Some(job) = self.0.take() {
+            job();
+        }
+    }
+}
+
+impl Drop for Surely {
+    fn drop(&mut self) {
+        if let Some(job) = self.0.take() {
+            jobs::run(job);
+        }
+    }
+}
+
 impl Schedule for Unpolled {
     fn schedule(&self, task: Runnable, _why: Why) {
         task.end_cancelled();
@@ -43,10 +62,8 @@ impl Schedule for Unpolled {
     /// The end of the runtime drops what waits in its queue, and a promise may be waited for in
     /// another one.
     fn tell_late(&self, job: Job) {
-        match &self.world {
-            Some(_) => self.job(job),
-            None => jobs::run(job),
-        }
+        let surely = Surely(Some(job));
+        self.calls.post(Box::new(move || surely.tell()));
     }
 
     fn own(&self, callback: Callback) -> Callback {

@@ -18,6 +18,7 @@ use crate::scheduler::line::{Line, Thief};
 use crate::sys::deque::Steal;
 use crate::sys::{AtomicBool, AtomicPtr, Ordering, quiet, thread_local};
 use crate::task::Runnable;
+use crate::task::jobs::Working;
 
 /// A line of so many tasks has work for another worker. Fewer are run here sooner than a
 /// sleeper wakes up, and a second core that joins a fine-grained exchange makes it slower.
@@ -178,12 +179,8 @@ impl Local {
 
     /// Makes this thread the worker for as long as the guard lives.
     pub(crate) fn enter(&self) -> Entered<'_> {
-        Entered { before: LOCAL.with(|local| local.replace(self)), local: self }
-    }
-
-    /// Does this thread work for a scheduler, whichever?
-    pub(crate) fn is_worker() -> bool {
-        !LOCAL.with(Cell::get).is_null()
+        let before = LOCAL.with(|local| local.replace(self));
+        Entered { before, local: self, _working: Working::begin() }
     }
 
     /// Calls `look` with what this thread owns as a worker of `owner`, if it is one.
@@ -203,6 +200,7 @@ pub(crate) struct Entered<'a> {
     before: *const Local,
     #[expect(dead_code, reason = "keeps what the thread-local points to borrowed")]
     local: &'a Local,
+    _working: Working,
 }
 
 impl Drop for Entered<'_> {

@@ -62,13 +62,15 @@ pub(super) struct Queue {
     asleep: VecDeque<Entry>,
     chooser: Chooser,
     closures: u64,
+    /// The world has come to its end: nobody takes anything any more.
+    over: bool,
 }
 
 impl Queue {
     pub(super) fn new(course: Course) -> Self {
         let chooser = Chooser::new(course);
         let [entries, held, asleep] = [const { VecDeque::new() }; 3];
-        Queue { entries, held, paused: Vec::new(), asleep, chooser, closures: 0 }
+        Queue { entries, held, paused: Vec::new(), asleep, chooser, closures: 0, over: false }
     }
 
     /// Is it asyncio's order?
@@ -86,6 +88,22 @@ impl Queue {
             true => self.asleep.push_back(entry),
             false => self.entries.push_back(entry),
         }
+    }
+
+    /// As [`put`](Queue::put); gives it back if nobody would take it.
+    pub(super) fn offer(&mut self, host: usize, what: What) -> Option<What> {
+        if self.over {
+            return Some(what);
+        }
+        self.put(host, what);
+        None
+    }
+
+    /// Takes the next one; if there is none, it is over.
+    pub(super) fn take_or_end(&mut self) -> Option<Entry> {
+        let entry = self.take();
+        self.over = entry.is_none();
+        entry
     }
 
     fn is_asleep(&self, entry: &Entry) -> bool {

@@ -21,6 +21,7 @@ use crate::driver::timers::{Bell, Timer, Timers};
 use crate::probe;
 use crate::sys::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::task::hooks::Callback;
+use crate::task::jobs;
 use crate::task::live;
 use crate::task::memory::Home;
 use crate::task::raw::TaskRef;
@@ -42,11 +43,17 @@ pub(super) struct Wire {
 
 impl Schedule for Wire {
     fn schedule(&self, task: Runnable, _why: Why) {
-        self.queue.lock().put(self.host, What::Task(task));
+        let refused = self.queue.lock().offer(self.host, What::Task(task));
+        if let Some(What::Task(task)) = refused {
+            task.kill();
+        }
     }
 
     fn job(&self, job: Job) {
-        self.queue.lock().put(self.host, What::Job(job));
+        let refused = self.queue.lock().offer(self.host, What::Job(job));
+        if let Some(What::Job(job)) = refused {
+            jobs::run(job);
+        }
     }
 
     fn own(&self, callback: Callback) -> Callback {
@@ -285,7 +292,8 @@ impl World {
                 reasons::forget(task.number());
                 task.run();
             }
-            What::Closure(_, job) | What::Job(job) | What::Late(job) => job(),
+            What::Job(job) | What::Late(job) => jobs::run(job),
+            What::Closure(_, job) => job(),
             What::Fire => self.fire_late(),
         }
         Ok(false)
@@ -341,10 +349,10 @@ impl World {
             // No host stands still any more, whoever asks for it.
             self.queue.lock().pass(Instant::NEVER);
             // Bound first: what is run may queue more.
-            let entry = self.queue.lock().take();
+            let entry = self.queue.lock().take_or_end();
             match entry.map(|entry| entry.what) {
                 Some(What::Task(task)) => task.kill(),
-                Some(What::Job(job) | What::Late(job)) => job(),
+                Some(What::Job(job) | What::Late(job)) => jobs::run(job),
                 Some(What::Closure(..) | What::Fire) => {}
                 None => break,
             }

@@ -13,12 +13,12 @@ use crate::task::{jobs, reasons};
 /// thread, if it would have to wait.
 #[track_caller]
 pub(super) fn block_on<F: Future>(future: F) -> F::Output {
-    let refused = jobs::must_not_block();
-    assert!(!refused, "a task or a callback cannot block its worker: use the form to be awaited");
+    jobs::refuse_to_block("this", "use the form to be awaited");
     if reasons::is_simulating() { at_once(future) } else { sys::block_on(future) }
 }
 
-/// What `future` gives without waiting: nobody could wake the thread of a simulation.
+/// What `future` gives without waiting: nothing goes on in a simulation whose thread is blocked.
+/// That somebody outside of it would come is more than anybody here can know.
 #[track_caller]
 fn at_once<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {

@@ -89,12 +89,11 @@ impl<T> Task<T> {
     ///
     /// # Panics
     /// Inside a task or a callback, whose worker it would block: await the task, in a task. Where
-    /// its own simulation runs, as in a closure of [`to_thread`](crate::to_thread), unless it has
-    /// ended: it would never go on.
+    /// its own simulation runs, as in a closure of [`to_thread`](crate::to_thread), unless the task
+    /// has ended: it would never go on.
     #[track_caller]
     pub fn wait(mut self) -> Result<T> {
-        let refused = jobs::must_not_block();
-        assert!(!refused, "a task or a callback cannot block in `wait`: await the task instead");
+        jobs::refuse_to_block("`wait`", "await the task instead");
         self.task.block();
         self.take()
     }

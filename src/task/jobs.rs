@@ -14,6 +14,8 @@ thread_local! {
     static WAITING: RefCell<VecDeque<Job>> = const { RefCell::new(VecDeque::new()) };
     /// This thread runs jobs.
     static RUNNING: Cell<bool> = const { Cell::new(false) };
+    /// This thread is a worker's.
+    static WORKING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs a job on this thread: at once, or when the poll or the job that it is in is over.
@@ -33,14 +35,41 @@ fn hold(job: Job) -> Option<Job> {
 }
 
 /// Does this thread run a job?
-pub(crate) fn is_running() -> bool {
+fn is_running() -> bool {
     RUNNING.with(Cell::get)
 }
 
-/// Is this thread inside a task's poll or a callback, so that others wait for it, and perhaps what
-/// it would wait for, too? Then it must not be blocked.
+/// Is this thread a worker's, or inside a poll or a callback, so that others wait for it, and
+/// perhaps what it would wait for, too?
 pub(crate) fn must_not_block() -> bool {
-    current::is_polling() || is_running()
+    current::is_polling() || is_running() || WORKING.with(Cell::get)
+}
+
+/// Panics where a thread [must not block](must_not_block).
+#[track_caller]
+pub(crate) fn refuse_to_block(what: &str, instead: &str) {
+    assert!(
+        !must_not_block(),
+        "{what} inside a task or a callback would block its worker: {instead}"
+    );
+}
+
+/// While it lives, this thread is a worker's.
+#[derive(Debug)]
+pub(crate) struct Working {
+    before: bool,
+}
+
+impl Working {
+    pub(crate) fn begin() -> Self {
+        Working { before: WORKING.with(|working| working.replace(true)) }
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        WORKING.with(|working| working.set(self.before));
+    }
 }
 
 /// The poll that [held](current::hold_jobs) jobs is over; perhaps another is not, around it.

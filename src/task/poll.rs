@@ -116,11 +116,8 @@ impl Runnable {
         let context = header.own_vars(|vars| vars.as_shared().cloned());
         let _ = header.state.start_poll();
         kill_running(self.0);
-        if let Some(context) = context {
-            // It may have been its turn, for which others wait: one after the other, for each may
-            // be killed like this one.
-            jobs::run(Box::new(move || drop(context.enter())));
-        }
+        // It may have been its turn, for which others wait.
+        drop(context.map(|context| context.enter()));
     }
 }
 

@@ -66,6 +66,12 @@ impl Before {
         );
     }
 
+    /// Checks that no descriptor is open any more, at this moment.
+    pub(crate) fn check_descriptors(&self) {
+        let now = descriptors();
+        assert!(now <= self.descriptors + spare(), "{now} descriptors, not {}", self.descriptors);
+    }
+
     /// Checks that no thread is left.
     pub(crate) fn check_threads(&self) {
         settle(|| threads(self.name) == 0);
