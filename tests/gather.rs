@@ -3,11 +3,12 @@
 
 mod common;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use common::{Boom, Log, in_any_order, me, ms, seconds, simulate};
 use filch::time::Instant;
-use filch::{Error, Result, Task, TaskRef, spawn_eager};
+use filch::{Error, Result, Task, TaskHandle, TaskRef, spawn_eager};
 use filch::{catch_cancelled, gather, sleep, spawn, timeout, yield_now};
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
@@ -418,5 +419,15 @@ fn dropped_gathering_leaves_its_tasks_alone() {
         assert!(tasks.iter().all(|task| task.cancelling() == 0));
         assert_eq!(gather(tasks).await?, [1, 2]);
         Ok(())
+    });
+}
+
+#[test]
+fn an_outcome_that_is_not_there_is_not_taken() {
+    simulate(async {
+        let mut task = spawn(sleep(seconds(1)));
+        let early = catch_unwind(AssertUnwindSafe(|| TaskHandle::outcome(&mut task)));
+        assert!(early.is_err());
+        task.await
     });
 }

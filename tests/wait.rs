@@ -354,3 +354,19 @@ fn a_promise_is_waited_for_in_an_executor_inside_a_task() {
     });
     assert_eq!(waits.wait().unwrap(), 1);
 }
+
+#[test]
+fn tasks_of_a_simulation_and_of_a_runtime_are_two_though_they_have_one_number() {
+    let real = Runtime::builder().workers(1).build().unwrap();
+    let there: Vec<_> = (0..20).map(|_| real.handle().spawn(async { Ok(1) })).collect();
+    let there = there.last().unwrap().task_ref();
+    real.handle().spawn(async {}).wait().unwrap();
+    simulate(async move {
+        let here = std::iter::repeat_with(|| spawn(async { Ok(1) }).task_ref());
+        let here = here.take_while(|here| here.id() <= there.id()).last().unwrap();
+        assert_eq!(here.id(), there.id());
+        let waited = wait([here, there], ReturnWhen::AllCompleted).await;
+        assert_eq!(waited.done.len(), 2);
+        Ok(())
+    });
+}

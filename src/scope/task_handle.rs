@@ -23,7 +23,10 @@ pub trait TaskHandle: sealed::Sealed {
     #[doc(hidden)]
     fn task(&self) -> &TaskRef;
 
-    /// The outcome of the task, which is done.
+    /// The outcome of the task.
+    ///
+    /// # Panics
+    /// If it has not ended.
     #[doc(hidden)]
     fn outcome(self) -> Result<Self::Value>;
 }
@@ -41,7 +44,7 @@ impl<T> TaskHandle for Task<T> {
     }
 
     fn outcome(mut self) -> Result<T> {
-        self.take()
+        (&mut self).outcome()
     }
 }
 
@@ -54,6 +57,8 @@ impl<T> TaskHandle for &mut Task<T> {
     }
 
     fn outcome(self) -> Result<T> {
+        // Anybody may call this.
+        assert!(self.is_finished(), "the outcome of a task that has not ended");
         self.take()
     }
 }
@@ -97,16 +102,16 @@ impl TaskHandle for Join {
     }
 }
 
-/// Each task once, at its first place.
+/// Each task once, at its first place. Numbers would not tell a task of a simulation from others.
 pub(super) fn distinct(tasks: Vec<TaskRef>) -> Vec<TaskRef> {
     let mut met = BTreeSet::new();
-    tasks.into_iter().filter(|task| met.insert(task.header().id())).collect()
+    tasks.into_iter().filter(|task| met.insert(task.address())).collect()
 }
 
 /// The handles of each task but the first are dropped.
 pub(super) fn distinct_handles<H: TaskHandle>(handles: impl IntoIterator<Item = H>) -> Vec<H> {
     let mut met = BTreeSet::new();
-    handles.into_iter().filter(|handle| met.insert(handle.task().header().id())).collect()
+    handles.into_iter().filter(|handle| met.insert(handle.task().address())).collect()
 }
 
 /// The tasks of these handles.

@@ -21,6 +21,7 @@ use pin_project_lite::pin_project;
 use crate::probe::Kept;
 use crate::sync::block::block_on;
 use crate::sync::guards::WholeGuard;
+use crate::sync::guards::sealed::Key;
 use crate::sync::permits::{Acquire, Want, Why};
 use crate::sys::{Brief, constant};
 use crate::task::reasons;
@@ -109,7 +110,7 @@ impl Condition {
                 another => cancelled = another.err(),
             }
         }
-        guard.put_back();
+        guard.put_back(Key::new());
         // Dropping `wait` notifies another.
         wait.passes_on(cancelled.is_some());
         if let Some(cancelled) = cancelled {
@@ -223,7 +224,7 @@ impl Wait<'_> {
         // The first poll brings the task's waker.
         let nobody = Kept::noop();
         this.condition.line.lock().join(this.waiter.as_ref(), nobody);
-        let lock = guard.let_go();
+        let lock = guard.let_go(Key::new());
         lock.permits.release(1);
         lock
     }

@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use std::ptr::NonNull;
 
-use self::sealed::Guard as _;
+use self::sealed::{Guard as _, Key};
 use crate::sync::lock::Lock;
 use crate::sync::permits::{Permits, Want, Why};
 use crate::sys::PublicArc as Arc;
@@ -23,14 +23,30 @@ impl<G: DerefMut<Target = Self::Value> + sealed::Guard> WholeGuard for G {}
 pub(super) mod sealed {
     use super::*;
 
+    /// Who has it is of this room: a guard that was told a lie would give a value to two.
+    ///
+    /// ```compile_fail
+    /// fn forge<G: filch::sync::WholeGuard>(guard: &mut G) {
+    ///     guard.put_back();
+    /// }
+    /// ```
+    #[derive(Debug)]
+    pub struct Key(());
+
+    impl Key {
+        pub(in crate::sync) fn new() -> Self {
+            Key(())
+        }
+    }
+
     pub trait Guard {
         type Value;
         type Lock: Deref<Target = Lock<Self::Value>>;
 
         /// Says that the guard has the lock no longer, and gives the lock, to be released.
-        fn let_go(&mut self) -> Self::Lock;
+        fn let_go(&mut self, key: Key) -> Self::Lock;
         /// The guard has the lock again.
-        fn put_back(&mut self);
+        fn put_back(&mut self, key: Key);
     }
 
     impl<'a, T> Guard for LockGuard<'a, T> {
@@ -38,12 +54,12 @@ pub(super) mod sealed {
         type Lock = &'a Lock<T>;
 
         #[track_caller]
-        fn let_go(&mut self) -> &'a Lock<T> {
+        fn let_go(&mut self, _: Key) -> &'a Lock<T> {
             assert!(std::mem::take(&mut self.held), "{LOST}");
             self.lock
         }
 
-        fn put_back(&mut self) {
+        fn put_back(&mut self, _: Key) {
             self.held = true;
         }
     }
@@ -53,12 +69,12 @@ pub(super) mod sealed {
         type Lock = Arc<Lock<T>>;
 
         #[track_caller]
-        fn let_go(&mut self) -> Arc<Lock<T>> {
+        fn let_go(&mut self, _: Key) -> Arc<Lock<T>> {
             assert!(std::mem::take(&mut self.held), "{LOST}");
             self.lock.clone()
         }
 
-        fn put_back(&mut self) {
+        fn put_back(&mut self, _: Key) {
             self.held = true;
         }
     }
@@ -139,7 +155,7 @@ impl<'a, T> LockGuard<'a, T> {
     /// ```
     pub fn map<U>(mut guard: Self, part: impl FnOnce(&mut T) -> &mut U) -> MappedLockGuard<'a, U> {
         let part = NonNull::from(part(&mut *guard));
-        let lock = guard.let_go();
+        let lock = guard.let_go(Key::new());
         MappedLockGuard { permits: &lock.permits, part, value: PhantomData }
     }
 
@@ -153,7 +169,7 @@ impl<'a, T> LockGuard<'a, T> {
     ) -> Result<MappedLockGuard<'a, U>, Self> {
         match part(&mut *guard).map(NonNull::from) {
             Some(part) => {
-                let lock = guard.let_go();
+                let lock = guard.let_go(Key::new());
                 Ok(MappedLockGuard { permits: &lock.permits, part, value: PhantomData })
             }
             None => Err(guard),
@@ -240,7 +256,7 @@ impl<T> OwnedLockGuard<T> {
         part: impl FnOnce(&mut T) -> &mut U,
     ) -> OwnedMappedLockGuard<T, U> {
         let part = NonNull::from(part(&mut *guard));
-        let lock = guard.let_go();
+        let lock = guard.let_go(Key::new());
         OwnedMappedLockGuard { lock, part, value: PhantomData }
     }
 
@@ -253,7 +269,7 @@ impl<T> OwnedLockGuard<T> {
         part: impl FnOnce(&mut T) -> Option<&mut U>,
     ) -> Result<OwnedMappedLockGuard<T, U>, Self> {
         let Some(part) = part(&mut *guard).map(NonNull::from) else { return Err(guard) };
-        Ok(OwnedMappedLockGuard { lock: guard.let_go(), part, value: PhantomData })
+        Ok(OwnedMappedLockGuard { lock: guard.let_go(Key::new()), part, value: PhantomData })
     }
 }
 
