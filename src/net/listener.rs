@@ -101,8 +101,8 @@ impl TcpListener {
 
     /// Takes the next connection, waiting for one.
     ///
-    /// Small writes are not delayed on it (`TCP_NODELAY`). A connection that was broken off
-    /// before it was accepted is skipped.
+    /// Small writes are not delayed on it (`TCP_NODELAY`). One that was broken off before it was
+    /// accepted may come all the same, and fails when it is used; in a simulation it is skipped.
     ///
     /// # Errors
     /// The system's: out of descriptors (`EMFILE`, `ENFILE`), out of memory (`ENOBUFS`,

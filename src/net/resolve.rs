@@ -87,7 +87,7 @@ async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
         }
         Ok(found)
     });
-    found.await.unwrap_or_else(|error| Err(io::Error::other(error.to_string())))
+    found.await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 fn host_and_port(host: &str, port: u16) -> Candidates {

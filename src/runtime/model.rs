@@ -38,11 +38,12 @@
 //!
 //! The flag has this crate work on [loom](https://docs.rs/loom), which stops and goes on wherever
 //! threads meet. Without it, the same test runs in the [simulation](crate::sim), with a hundred
-//! seeds: it compiles and passes either way, and finds less. One thing differs: a closure for
-//! `to_thread` that waits for a task, by [`Task::wait`](crate::Task::wait) or a `.._blocking` form
-//! of [`sync`](crate::sync), panics there if it would have to wait, for the simulation has but one
-//! thread. Give the flag a target folder of its own (`CARGO_TARGET_DIR=target/loom`), or everything
-//! is compiled anew each time it changes.
+//! seeds: it compiles and passes either way, and finds less. Two things differ. What goes wrong
+//! where nobody looks, such as a panic in a task that was let go of, is only reported. And a
+//! closure for `to_thread` that waits for a task, by [`Task::wait`](crate::Task::wait) or a
+//! `.._blocking` form of [`sync`](crate::sync), panics there if it would have to wait, for the
+//! simulation has but one thread. Give the flag a target folder of its own
+//! (`CARGO_TARGET_DIR=target/loom`), or everything is compiled anew each time it changes.
 //!
 //! Under the flag, only models run: [`filch::run`](crate::run) and [`sim`](crate::sim) panic, and
 //! there are no sockets, signals or threads of one's own inside a model. A closure for

@@ -210,7 +210,8 @@ impl<F: Future> Future for TimeoutAny<F> {
 /// [`is_cancelled`](Error::is_cancelled).
 ///
 /// # Panics
-/// If it is polled outside a runtime.
+/// If it is polled outside a runtime, or, like a [`sleep`](crate::sleep), by a thread that its
+/// runtime has left behind.
 ///
 /// # Examples
 ///

@@ -105,7 +105,8 @@ impl Deadline {
         self.0.lock().deadline
     }
 
-    /// Tells whether the deadline has run out: true from that moment on (TMO-04).
+    /// Tells whether the deadline has run out (TMO-04): true once the task has taken notice, in its
+    /// first poll after that moment. Until then [`reschedule`](Deadline::reschedule) is in time.
     #[doc(alias = "Timeout.expired")]
     pub fn expired(&self) -> bool {
         matches!(self.0.lock().status, Status::Expiring | Status::Expired)
