@@ -4,7 +4,7 @@ use super::common::{explore, explore_at_most, poll_once_and_drop};
 use crate::sync::{BoundedSemaphore, Lock, Semaphore};
 use crate::sys::{Arc, PublicArc, UnsafeCell, block_on, thread};
 
-/// Three add to one number. Breaks if `try_acquire` takes with `Relaxed`, if `release_within`
+/// Three add to one number. Breaks if `try_acquire` takes with `Relaxed`, if `give_back`
 /// returns with `Relaxed`, or if `take_or_join` joins without setting QUEUE.
 #[test]
 fn three_take_the_lock_in_turn() {

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use common::{Log, in_any_order, ms, seconds, simulate};
@@ -165,6 +166,49 @@ fn a_bounded_semaphore_notices_a_release_too_many() {
     assert_eq!(semaphore.release(), Ok(()));
     drop(permit);
     assert_eq!(semaphore.available(), 2, "it came back once");
+}
+
+#[test]
+fn of_several_permits_those_come_back_that_fit_under_the_bound() {
+    let semaphore = BoundedSemaphore::new(3);
+    let permits = semaphore.try_acquire_many(3).unwrap();
+    semaphore.release().unwrap();
+    drop(permits);
+    assert_eq!(semaphore.available(), 3);
+    assert_eq!(semaphore.release(), Err(ReleasedTooOften));
+    simulate(async {
+        // The same while somebody stands in line.
+        let semaphore = Arc::new(BoundedSemaphore::new(3));
+        let permits = semaphore.acquire_many_owned(3).await;
+        let first = spawn({
+            let semaphore = semaphore.clone();
+            async move { semaphore.acquire_many(2).await.forget() }
+        });
+        yield_now().await;
+        semaphore.release().unwrap();
+        drop(permits);
+        first.await?;
+        assert_eq!((semaphore.waiting(), semaphore.available()), (0, 1));
+        Ok(())
+    });
+}
+
+#[test]
+fn nobody_waits_for_more_permits_than_the_bound() {
+    let semaphore = Arc::new(BoundedSemaphore::new(2));
+    let refused = |ask: &dyn Fn()| {
+        let payload = catch_unwind(AssertUnwindSafe(ask)).unwrap_err();
+        assert_eq!(payload.downcast_ref(), Some(&"more permits than the bound"));
+    };
+    refused(&|| drop(semaphore.acquire_many(3)));
+    refused(&|| drop(semaphore.acquire_many_owned(3)));
+    refused(&|| drop(semaphore.acquire_many_blocking(3)));
+    refused(&|| drop(semaphore.try_acquire_many(3)));
+    refused(&|| drop(semaphore.try_acquire_many_owned(3)));
+    assert_eq!((semaphore.waiting(), semaphore.available()), (0, 2));
+    drop(semaphore.acquire_many_blocking(2));
+    // One that is always empty is locked, as asyncio's.
+    assert!(matches!(BoundedSemaphore::new(0).try_acquire(), Err(WouldWait)));
 }
 
 // upstream: test_locks.SemaphoreTests.test_release_no_waiters

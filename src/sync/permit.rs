@@ -116,8 +116,8 @@ impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
         if self.count > 0 {
-            // Who released it by hand as well has been given it back already.
-            let _ = self.permits.release_within(self.count, self.bound);
+            // Those that were released by hand as well have come back already.
+            self.permits.release_up_to(self.count, self.bound);
         }
     }
 }

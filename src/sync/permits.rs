@@ -39,6 +39,28 @@ pub(super) struct Permits {
 #[derive(Debug)]
 pub(super) struct TooMany;
 
+/// What becomes of permits that come back and find no room under the bound.
+#[derive(Debug, Clone, Copy)]
+enum Rest {
+    /// Then none comes back.
+    Refused,
+    /// The others come back.
+    LeftOut,
+}
+
+impl Rest {
+    /// How many of `count` come back while so many are free.
+    #[inline]
+    fn fit(self, count: usize, free: usize, bound: usize) -> Result<usize, TooMany> {
+        let room = bound.saturating_sub(free);
+        match self {
+            _ if count <= room => Ok(count),
+            Rest::Refused => Err(TooMany),
+            Rest::LeftOut => Ok(room),
+        }
+    }
+}
+
 impl Permits {
     constant! {
         #[track_caller]
@@ -115,28 +137,36 @@ impl Permits {
     /// As [`release`](Permits::release), if there are then no more than `bound` free.
     #[inline]
     pub(super) fn release_within(&self, count: usize, bound: usize) -> Result<(), TooMany> {
+        self.give_back(count, bound, Rest::Refused)
+    }
+
+    /// As [`release`](Permits::release), of as many as there may be free besides those that are.
+    #[inline]
+    pub(super) fn release_up_to(&self, count: usize, bound: usize) {
+        let given = self.give_back(count, bound, Rest::LeftOut);
+        debug_assert!(given.is_ok());
+    }
+
+    #[inline]
+    fn give_back(&self, count: usize, bound: usize, rest: Rest) -> Result<(), TooMany> {
         let mut word = self.word.load(Ordering::Relaxed);
         while word & QUEUE == 0 {
-            let free = word / ONE;
-            if count > bound || free > bound - count {
-                return Err(TooMany);
-            }
-            let more = word + count * ONE;
+            let more = word + rest.fit(count, word / ONE, bound)? * ONE;
             match self.word.compare_exchange_weak(word, more, Ordering::Release, Ordering::Relaxed)
             {
                 Ok(_) => return Ok(()),
                 Err(now) => word = now,
             }
         }
-        self.hand_over(count, bound)
+        self.hand_over(count, bound, rest)
     }
 
     /// Somebody stands in line, or did.
     #[cold]
-    fn hand_over(&self, count: usize, bound: usize) -> Result<(), TooMany> {
+    fn hand_over(&self, count: usize, bound: usize, rest: Rest) -> Result<(), TooMany> {
         let mut wakers = Wakers::new();
         let mut line = self.line.lock();
-        let served = self.serve(&mut line, count, bound, &mut wakers);
+        let served = self.serve(&mut line, (count, bound, rest), &mut wakers);
         drop(line);
         wakers.wake();
         served
@@ -146,17 +176,13 @@ impl Permits {
     fn serve(
         &self,
         line: &mut WaitList<usize>,
-        count: usize,
-        bound: usize,
+        (count, bound, rest): (usize, usize, Rest),
         wakers: &mut Wakers,
     ) -> Result<(), TooMany> {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let mut free = word / ONE;
-            if count > bound || free > bound - count {
-                return Err(TooMany);
-            }
-            free += count;
+            free += rest.fit(count, free, bound)?;
             if word & QUEUE == 0 {
                 // Nobody waits any more: others may change the word as well.
                 let order = (Ordering::Release, Ordering::Relaxed);
@@ -205,7 +231,7 @@ impl Permits {
             let mut line = self.line.lock();
             let left = line.leave(waiter.as_ref());
             if left.is_some() {
-                let served = self.serve(&mut line, 0, MOST, &mut wakers);
+                let served = self.serve(&mut line, (0, MOST, Rest::Refused), &mut wakers);
                 debug_assert!(served.is_ok());
                 drop(line);
                 wakers.wake();

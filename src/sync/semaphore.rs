@@ -146,9 +146,13 @@ macro_rules! take_permits {
             ///
             /// # Cancellation
             /// Leaves the line; permits already given to this call go to the next in line.
+            ///
+            /// # Panics
+            /// If they are more than the bound; that of a `Semaphore` is `MAX_PERMITS`.
             #[inline]
             #[track_caller]
             pub fn acquire_many(&self, count: usize) -> impl Future<Output = Permit<'_>> {
+                self.check(count);
                 let why = Why(Want::Permits, Location::caller());
                 async move {
                     self.permits.acquire(count, why).await;
@@ -186,11 +190,15 @@ macro_rules! take_permits {
             ///
             /// # Cancellation
             /// Leaves the line; permits already given to this call go to the next in line.
+            ///
+            /// # Panics
+            /// If they are more than the bound; that of a `Semaphore` is `MAX_PERMITS`.
             #[track_caller]
             pub fn acquire_many_owned(
                 self: &Arc<Self>,
                 count: usize,
             ) -> impl Future<Output = OwnedPermit> {
+                self.check(count);
                 let why = Why(Want::Permits, Location::caller());
                 async move {
                     self.permits.acquire(count, why).await;
@@ -211,8 +219,13 @@ macro_rules! take_permits {
             ///
             /// # Errors
             /// [`WouldWait`] otherwise.
+            ///
+            /// # Panics
+            /// If they are more than the bound; that of a `Semaphore` is `MAX_PERMITS`.
             #[inline]
+            #[track_caller]
             pub fn try_acquire_many(&self, count: usize) -> Result<Permit<'_>, WouldWait> {
+                self.check(count);
                 let taken = self.permits.try_acquire(count);
                 if taken { Ok(Permit::new(self.permits(), count)) } else { Err(WouldWait) }
             }
@@ -229,10 +242,15 @@ macro_rules! take_permits {
             ///
             /// # Errors
             /// [`WouldWait`] if fewer are free, or somebody waits.
+            ///
+            /// # Panics
+            /// If they are more than the bound; that of a `Semaphore` is `MAX_PERMITS`.
+            #[track_caller]
             pub fn try_acquire_many_owned(
                 self: &Arc<Self>,
                 count: usize,
             ) -> Result<OwnedPermit, WouldWait> {
+                self.check(count);
                 let taken = self.permits.try_acquire(count);
                 let owned = || OwnedPermit::new($keeper(self.clone()), count);
                 taken.then(owned).ok_or(WouldWait)
@@ -250,10 +268,18 @@ macro_rules! take_permits {
             /// Takes several permits, blocking this plain thread.
             ///
             /// # Panics
-            /// Inside a task or a callback.
+            /// Inside a task or a callback; if they are more than the bound.
             #[track_caller]
             pub fn acquire_many_blocking(&self, count: usize) -> Permit<'_> {
                 block_on(self.acquire_many(count))
+            }
+
+            /// One permit is never too many: with none at all, one waits, as in asyncio.
+            #[inline]
+            #[track_caller]
+            fn check(&self, count: usize) {
+                let (_, bound) = self.permits();
+                assert!(count <= bound.max(1), "more permits than the bound");
             }
 
             /// Returns whether one who asks for a permit has to wait (SEM-05).
