@@ -9,10 +9,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use common::sweeps::{all, party, sweep};
-use filch::sim::{cancel_everywhere, timeout_everywhere};
+use common::{Log, seconds, simulate};
+use filch::sim::{cancel_everywhere, timeout_everywhere, timeout_when_swept};
 use filch::sync::{Barrier, BoundedSemaphore, Condition, Event, Lock, Queue, RwLock, Semaphore};
 use filch::sync::{LifoQueue, PriorityQueue, oneshot};
-use filch::{catch_cancelled, yield_now};
+use filch::{catch_cancelled, sleep, spawn, yield_now};
 use futures::StreamExt;
 
 #[test]
@@ -404,4 +405,28 @@ fn a_broken_semaphore_is_caught_by_a_timeout() {
     let broken = timeout_everywhere(uses_leaky).expect_err("it is broken on purpose");
     assert!(broken.to_string().contains("ran out in turn"), "{broken}");
     assert!(broken.error().is_deadlock(), "{broken}");
+}
+
+#[test]
+fn a_cancellation_from_elsewhere_goes_its_way() {
+    // Also twice, and that of a task inside.
+    simulate(async {
+        let (log, inner) = (Log::new(), spawn(sleep(seconds(10))));
+        let inside = inner.task_ref();
+        let tasks = [spawn(sleep(seconds(10))), inner].map(|awaited| {
+            let log = log.clone();
+            spawn(async move {
+                let ended = timeout_when_swept(timeout_when_swept(awaited)).await;
+                log.add(format!("went on: {ended:?}"));
+            })
+        });
+        yield_now().await;
+        tasks[0].cancel();
+        inside.cancel();
+        for task in tasks {
+            assert!(catch_cancelled(task).await.is_err());
+        }
+        assert_eq!(log.lines(), [] as [&str; 0]);
+        Ok(())
+    });
 }

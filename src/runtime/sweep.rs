@@ -7,12 +7,12 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use crate::error::{Error, Outcome, Result};
+use crate::error::{Cancelled, Error, Outcome, Result};
 use crate::runtime::handle::{Handle, Which};
 use crate::runtime::simulation::Builder;
 use crate::simulated::{Blow, Course, Limit, Strike};
 use crate::sys::Arc;
-use crate::task::unwind::{Exit, Scoped, by_error};
+use crate::task::unwind::{Exit, Scoped, by_error, go_on};
 
 /// So many orders of running a sweep goes through: asyncio's, and two others.
 const SEEDS: u64 = 3;
@@ -227,7 +227,7 @@ pub fn timeout_when_swept<F>(future: F) -> TimeoutWhenSwept<F>
 where
     F: Future<Output: Outcome>,
 {
-    TimeoutWhenSwept { scoped: Scoped::new(future), limit: None }
+    TimeoutWhenSwept { scoped: Scoped::new(future), limit: None, passed: false }
 }
 
 pin_project! {
@@ -238,6 +238,8 @@ pin_project! {
         #[pin]
         scoped: Scoped<F>,
         limit: Option<Entry>,
+        // Somebody else's request went through here: whoever polls it again is unwound again.
+        passed: bool,
     }
 }
 
@@ -278,6 +280,9 @@ impl<F: Future<Output: Outcome>> Future for TimeoutWhenSwept<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        if *this.passed {
+            return go_on(Cancelled::new(None)).map(|cancelled| Err(cancelled.into()));
+        }
         let entry = this.limit.get_or_insert_with(Entry::new);
         let over = entry.limit.is_over(context.waker());
         let exit = ready!(this.scoped.poll(context, over, by_error));
@@ -287,8 +292,10 @@ impl<F: Future<Output: Outcome>> Future for TimeoutWhenSwept<F> {
             Exit::Unwound { cancelled, mine: true } => {
                 Poll::Ready(Err(Error::timeout(cancelled.into_message())))
             }
-            // The scope around, or the task, treats it as the unwinding that it is.
-            Exit::Unwound { cancelled, mine: false } => Poll::Ready(Err(cancelled.into())),
+            Exit::Unwound { cancelled, mine: false } => {
+                *this.passed = true;
+                go_on(cancelled).map(|cancelled| Err(cancelled.into()))
+            }
         }
     }
 }

@@ -14,8 +14,7 @@ use pin_project_lite::pin_project;
 use crate::driver::clock::Instant;
 use crate::error::{Cancelled, Elapsed, Error, Message, Outcome, Result};
 use crate::runtime::alarm::Alarm;
-use crate::task::current;
-use crate::task::unwind::{Exit, Scoped, Sort, by_error, by_nothing};
+use crate::task::unwind::{Exit, Scoped, Sort, by_error, by_nothing, go_on};
 
 pin_project! {
     /// A future under an alarm.
@@ -56,7 +55,7 @@ impl<F: Future> Timed<F> {
     ) -> Poll<End<F::Output>> {
         let mut this = self.project();
         if *this.passed {
-            return go_on(Cancelled::new(None));
+            return go_on(Cancelled::new(None)).map(End::Cancelled);
         }
         if !*this.expired && this.alarm.fired() && !*this.early {
             *this.expired = true;
@@ -70,7 +69,7 @@ impl<F: Future> Timed<F> {
             }
             Exit::Unwound { cancelled, mine: false } => {
                 *this.passed = true;
-                go_on(cancelled)
+                go_on(cancelled).map(End::Cancelled)
             }
         }
     }
@@ -120,18 +119,6 @@ impl<F> Timed<F> {
                 this.alarm.arm(deadline, waker);
             }
         }
-    }
-}
-
-/// Lets a request that is not this scope's go on to the scope around.
-fn go_on<T>(cancelled: Cancelled) -> Poll<End<T>> {
-    let mut cancelled = Some(cancelled);
-    let unwound = current::with(|current| {
-        current.unwind(cancelled.take().and_then(Cancelled::into_message));
-    });
-    match (unwound, cancelled) {
-        (None, Some(cancelled)) => Poll::Ready(End::Cancelled(cancelled)),
-        _ => Poll::Pending,
     }
 }
 

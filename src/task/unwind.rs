@@ -49,6 +49,19 @@ pub(crate) fn by_nothing<T>(output: T) -> Result<T, Cancelled> {
     Ok(output)
 }
 
+/// Lets a request that is not this scope's go on to the scope around. Without a task that could be
+/// unwound, it comes back.
+pub(crate) fn go_on(cancelled: Cancelled) -> Poll<Cancelled> {
+    let mut cancelled = Some(cancelled);
+    let unwound = current::with(|current| {
+        current.unwind(cancelled.take().and_then(Cancelled::into_message));
+    });
+    match (unwound, cancelled) {
+        (None, Some(cancelled)) => Poll::Ready(cancelled),
+        _ => Poll::Pending,
+    }
+}
+
 pin_project! {
     /// A future in a cancel scope.
     #[derive(Debug)]
