@@ -285,3 +285,27 @@ fn a_clock_that_jumps_lets_all_that_is_due_happen_in_order() {
         Ok(())
     });
 }
+
+#[test]
+fn an_attempt_to_connect_ends_with_the_host_that_began_it() {
+    let sim = sim::Builder::new().latency(ms(10)..=ms(10));
+    let ended = sim.run(async {
+        let server = sim::host("server");
+        let binding = server.spawn(async { Ok(TcpListener::bind("0.0.0.0:80").await?) });
+        let _listener = binding.await?;
+        let client = sim::host("client");
+        let beginning = client.spawn(async {
+            let mut connecting = Box::pin(TcpStream::connect("server:80"));
+            assert!(poll!(&mut connecting).is_pending());
+            Ok(connecting)
+        });
+        let connecting = beginning.await?;
+        // The server knows of it already; its answer is on the way.
+        sleep(ms(15)).await;
+        client.crash();
+        let error = connecting.await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        Ok(())
+    });
+    ended.unwrap();
+}

@@ -31,7 +31,12 @@ impl Stream {
     pub(crate) fn connected(&self) -> io::Result<()> {
         self.with(|end| {
             end.take_fault()?;
-            if end.open { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+            match (end.open, end.over) {
+                (true, _) => Ok(()),
+                // The host has crashed, and the attempt goes on on another one.
+                (false, true) => Err(Errno::CONNRESET.into()),
+                (false, false) => Err(io::ErrorKind::WouldBlock.into()),
+            }
         })
     }
 
