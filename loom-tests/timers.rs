@@ -231,25 +231,6 @@ fn far_timer_learns_of_the_end() {
     armed_while_all_are_abandoned(|| Timers::new(0), milliseconds(90));
 }
 
-/// Whoever sees that a timer has fired also sees whether that was the end. Breaks if `Timers::fire`
-/// says how late it is after it has fired.
-#[test]
-fn who_sees_it_fire_sees_the_end() {
-    explore_all(|| {
-        let count = StdArc::new(Count::default());
-        let world = World::armed(Timers::exact(), milliseconds(1), &count);
-        let theirs = thread::spawn({
-            let world = world.clone();
-            move || world.timers.abandon()
-        });
-        if world.timer.fired() {
-            assert!(world.timers.are_abandoned());
-        }
-        theirs.join().unwrap();
-        assert!(world.timer.fired());
-    });
-}
-
 /// What a waker stands for, and whose owner may free it.
 struct Target(UnsafeCell<u32>);
 

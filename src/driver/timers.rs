@@ -293,6 +293,7 @@ impl Timers {
     /// A panic in `sink` goes no further: the other timers must fire.
     pub(crate) fn fire(&self, now: Instant, sink: &mut dyn FnMut(Waker)) {
         let now = now.nanoseconds().min(END);
+        // First of all: who sees a timer that has fired (acquire) sees this.
         if now > self.recent.load(Ordering::Relaxed).saturating_add(STALE) {
             self.recent.fetch_max(now, Ordering::Relaxed);
         }
