@@ -397,3 +397,21 @@ fn plain_threads_stand_in_the_same_line() {
     }
     assert_eq!((semaphore.available(), semaphore.waiting()), (2, 0));
 }
+
+#[test]
+fn a_permit_that_nobody_came_to_take_goes_back_within_the_bound() {
+    simulate(async {
+        let semaphore = Arc::new(BoundedSemaphore::new(1));
+        let held = semaphore.acquire().await;
+        let there = semaphore.clone();
+        let waits = spawn(async move { drop(there.acquire().await) });
+        yield_now().await;
+        // It is handed on, one too many is released, and then nobody takes the first one.
+        drop(held);
+        semaphore.release()?;
+        waits.cancel();
+        assert!(waits.await.unwrap_err().is_cancelled());
+        assert_eq!(semaphore.available(), 1);
+        Ok(())
+    });
+}

@@ -126,6 +126,13 @@ impl Permits {
         }
     }
 
+    /// As [`acquire`](Permits::acquire), where there may be no more than `bound` free.
+    pub(super) async fn acquire_within(&self, count: usize, bound: usize, why: Why) {
+        if !self.try_acquire(count) {
+            Acquire::within(self, count, bound, why).await;
+        }
+    }
+
     /// Returns permits, or adds some.
     #[inline]
     pub(super) fn release(&self, count: usize) {
@@ -225,7 +232,7 @@ impl Permits {
     }
 
     /// A waiter goes away: those behind it may be next, and what it was given goes to them.
-    fn forget(&self, mut waiter: Pin<&mut Waiter<usize>>) {
+    fn forget(&self, mut waiter: Pin<&mut Waiter<usize>>, bound: usize) {
         if waiter.is_waiting() {
             let mut wakers = Wakers::new();
             let mut line = self.line.lock();
@@ -241,7 +248,7 @@ impl Permits {
         if waiter.is_woken() {
             let count = *waiter.as_mut().value();
             waiter.reset();
-            self.release(count);
+            self.release_up_to(count, bound);
         }
     }
 }
@@ -276,6 +283,8 @@ pin_project! {
     #[must_use = "futures do nothing unless they are polled"]
     pub(super) struct Acquire<'a> {
         permits: &'a Permits,
+        // So many may be free when what it was given comes back.
+        bound: usize,
         why: Why,
         #[pin]
         waiter: Waiter<usize>,
@@ -284,14 +293,18 @@ pin_project! {
     impl PinnedDrop for Acquire<'_> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            this.permits.forget(this.waiter);
+            this.permits.forget(this.waiter, *this.bound);
         }
     }
 }
 
 impl<'a> Acquire<'a> {
     pub(super) fn new(permits: &'a Permits, count: usize, why: Why) -> Self {
-        Acquire { permits, why, waiter: Waiter::new(count) }
+        Acquire::within(permits, count, MOST, why)
+    }
+
+    fn within(permits: &'a Permits, count: usize, bound: usize, why: Why) -> Self {
+        Acquire { permits, bound, why, waiter: Waiter::new(count) }
     }
 }
 

@@ -155,7 +155,8 @@ macro_rules! take_permits {
                 self.check(count);
                 let why = Why(Want::Permits, Location::caller());
                 async move {
-                    self.permits.acquire(count, why).await;
+                    let (permits, bound) = self.permits();
+                    permits.acquire_within(count, bound, why).await;
                     Permit::new(self.permits(), count)
                 }
             }
@@ -201,7 +202,8 @@ macro_rules! take_permits {
                 self.check(count);
                 let why = Why(Want::Permits, Location::caller());
                 async move {
-                    self.permits.acquire(count, why).await;
+                    let (permits, bound) = self.permits();
+                    permits.acquire_within(count, bound, why).await;
                     OwnedPermit::new($keeper(self.clone()), count)
                 }
             }
