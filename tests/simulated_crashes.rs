@@ -6,9 +6,11 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use common::{Log, OnDrop, in_any_order, me, seconds, simulate};
+use filch::net::{TcpListener, TcpStream};
 use filch::sim::{self, Host};
 use filch::sync::Event;
 use filch::{CallHandle, Handle, Promise, gather, sleep, spawn, yield_now};
+use futures::poll;
 
 /// A callback that tells when it is called, and when it is gone.
 fn callback(log: &Log, name: &'static str) -> impl FnOnce() + Send + 'static {
@@ -185,5 +187,27 @@ fn callbacks_that_were_called_are_forgotten_and_many_can_be_registered() {
         assert_eq!(log.lines(), ["last"]);
         assert!(task.await.is_err());
         Ok(())
+    });
+}
+
+#[test]
+fn a_listener_that_outlives_the_crash_is_not_the_one_that_listens_afterwards() {
+    simulate(async {
+        let server = sim::host("server");
+        let listen = || async { Ok(TcpListener::bind("0.0.0.0:80").await?) };
+        let old = Arc::new(server.spawn(listen()).await?);
+        let there = old.clone();
+        let mut stale = Box::pin(async move { there.accept().await.is_ok() });
+        assert!(poll!(stale.as_mut()).is_pending());
+        server.crash();
+        let new = server.spawn(listen()).await?;
+        let accepted = spawn(async move { Ok(new.accept().await.map(drop)?) });
+        yield_now().await;
+        // Neither takes a waiter or a connection of the new one, nor its place.
+        drop(stale);
+        assert!(old.accept().await.is_err());
+        drop(old);
+        TcpStream::connect("server:80").await?;
+        accepted.await
     });
 }

@@ -19,6 +19,8 @@ use crate::sys::Arc;
 /// What belongs to one listener.
 #[derive(Debug)]
 pub(super) struct Queue {
+    /// Tells it from one that listened here before its host crashed.
+    number: u64,
     /// Complete connections that wait to be accepted.
     ready: VecDeque<Id>,
     /// Those whose handshake is under way.
@@ -30,13 +32,13 @@ pub(super) struct Queue {
 }
 
 impl State {
-    /// Begins to listen; the answer is the address.
+    /// Begins to listen; the answer is the address, and the number of the listener.
     pub(super) fn listen(
         &mut self,
         host: usize,
         mut address: SocketAddr,
         limit: usize,
-    ) -> io::Result<SocketAddr> {
+    ) -> io::Result<(SocketAddr, u64)> {
         let ip = address.ip();
         if !ip.is_unspecified() && self.route(host, ip) != Some(host) {
             return Err(Errno::ADDRNOTAVAIL.into());
@@ -52,9 +54,11 @@ impl State {
             return Err(Errno::ADDRINUSE.into());
         }
         let (ready, half_open, waiters) = (VecDeque::new(), Vec::new(), Waiters::default());
-        let queue = Queue { ready, half_open, limit, ttl: 64, waiters };
+        self.listened += 1;
+        let number = self.listened;
+        let queue = Queue { number, ready, half_open, limit, ttl: 64, waiters };
         self.listeners.insert((host, address), queue);
-        Ok(address)
+        Ok((address, number))
     }
 
     /// Begins to connect; the answer is the connection, whose client end the caller holds.
@@ -136,9 +140,15 @@ impl State {
         }
     }
 
+    /// What belongs to this very listener, if it listens still.
+    fn queue_of(&mut self, listener: &Listener) -> Option<&mut Queue> {
+        let queue = self.listeners.get_mut(&listener.key);
+        queue.filter(|queue| queue.number == listener.number)
+    }
+
     /// Takes the next connection that is ready.
-    fn accept(&mut self, key: (usize, SocketAddr)) -> io::Result<Id> {
-        let queue = self.listeners.get_mut(&key).ok_or_else(closed)?;
+    fn accept(&mut self, listener: &Listener) -> io::Result<Id> {
+        let queue = self.queue_of(listener).ok_or_else(closed)?;
         let id = queue.ready.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
         if let Some(end) = self.end(id, Side::Server) {
             end.holder = Holder::Program;
@@ -164,15 +174,16 @@ impl State {
 pub(crate) struct Listener {
     network: Arc<Network>,
     key: (usize, SocketAddr),
+    number: u64,
 }
 
 impl Listener {
-    pub(super) fn new(network: Arc<Network>, host: usize, address: SocketAddr) -> Self {
-        Listener { network, key: (host, address) }
+    pub(super) fn new(network: Arc<Network>, key: (usize, SocketAddr), number: u64) -> Self {
+        Listener { network, key, number }
     }
 
     pub(crate) fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
-        let id = self.network.with(|state| state.accept(self.key))?;
+        let id = self.network.with(|state| state.accept(self))?;
         let stream = Stream::new(self.network.clone(), id, Side::Server);
         let peer = stream.peer_addr()?;
         Ok((stream, peer))
@@ -191,7 +202,7 @@ impl Listener {
     }
 
     fn with<R>(&self, act: impl FnOnce(&mut Queue) -> R) -> io::Result<R> {
-        self.network.with(|state| state.listeners.get_mut(&self.key).map(act)).ok_or_else(closed)
+        self.network.with(|state| state.queue_of(self).map(act)).ok_or_else(closed)
     }
 }
 
@@ -206,7 +217,7 @@ impl Endpoint for Listener {
         let waker = Kept::of(waker);
         let joined = self.network.with(|state| {
             let closes = state.closed;
-            let queue = state.listeners.get_mut(&self.key).filter(|_| !closes);
+            let queue = state.queue_of(self).filter(|_| !closes);
             let queue = queue.ok_or_else(closed)?;
             if !queue.ready.is_empty() {
                 return Ok(None);
@@ -223,7 +234,10 @@ impl Endpoint for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        drop(self.network.with(|state| state.stop_listening(self.key)));
+        drop(self.network.with(|state| {
+            let listens = state.queue_of(self).is_some();
+            listens.then(|| state.stop_listening(self.key))
+        }));
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) trait Endpoint {
 }
 
 fn closed() -> io::Error {
-    io::Error::other("the simulation that this socket belongs to has ended")
+    io::Error::other("this socket is gone with its host or its simulation")
 }
 
 fn loopback(ipv4: bool) -> IpAddr {

@@ -59,6 +59,8 @@ pub(super) struct State {
     pub(super) refused: BTreeSet<SocketAddr>,
     /// By host and address.
     pub(super) listeners: BTreeMap<(usize, SocketAddr), Queue>,
+    /// So many have listened.
+    pub(super) listened: u64,
     pub(super) connections: BTreeMap<Id, Connection>,
     last: Id,
     agenda: BTreeMap<(Instant, u64), Event>,
@@ -77,6 +79,7 @@ impl Network {
             hosts: Vec::new(),
             refused: BTreeSet::new(),
             listeners: BTreeMap::new(),
+            listened: 0,
             connections: BTreeMap::new(),
             last: 0,
             agenda: BTreeMap::new(),

@@ -26,8 +26,9 @@ impl Place {
 
     /// Listens; `limit` connections may wait to be accepted.
     pub(crate) fn listen(&self, address: SocketAddr, limit: usize) -> io::Result<Listener> {
-        let address = self.network.with(|state| state.listen(self.host, address, limit))?;
-        Ok(Listener::new(self.network.clone(), self.host, address))
+        let (address, number) =
+            self.network.with(|state| state.listen(self.host, address, limit))?;
+        Ok(Listener::new(self.network.clone(), (self.host, address), number))
     }
 
     /// Begins to connect.
