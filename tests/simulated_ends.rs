@@ -4,8 +4,8 @@ mod common;
 
 use std::io::ErrorKind;
 use std::net::{Shutdown, SocketAddr};
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use common::{Log, ms, seconds, simulate};
 use filch::net::{TcpListener, TcpStream};
@@ -98,30 +98,6 @@ fn a_listener_that_goes_away_resets_those_who_wait_in_it() {
 }
 
 #[test]
-fn a_connection_given_up_before_it_was_accepted_is_skipped() {
-    simulate(async {
-        let (listening, mut listens) = futures::channel::oneshot::channel();
-        let server = sim::host("server").spawn(async move {
-            let listener = TcpListener::bind("0.0.0.0:80").await?;
-            sleep(seconds(1)).await;
-            let (stream, peer) = listener.accept().await?;
-            let _ = listening.send(());
-            assert_eq!(stream.peer_addr()?, peer);
-            Ok(peer)
-        });
-        let first = TcpStream::connect("server:80").await?;
-        first.set_linger(Some(ms(0)))?;
-        drop(first);
-        assert!(poll!(pin!(TcpStream::connect("server:80"))).is_pending());
-        sleep(ms(100)).await;
-        let second = TcpStream::connect("server:80").await?;
-        assert!(listens.try_recv()?.is_none());
-        assert_eq!(server.await?, second.local_addr()?);
-        Ok(())
-    });
-}
-
-#[test]
 fn a_full_backlog_keeps_others_waiting() {
     simulate(async {
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
@@ -181,6 +157,7 @@ fn tasks_that_wait_for_sockets_are_named_in_a_deadlock() {
             let listener = TcpListener::bind("0.0.0.0:80").await?;
             let first = listener.accept().await?.0;
             first.write_all(&[0; 10]).await?;
+            let _second = listener.accept().await?;
             listener.accept().await?;
             Ok(())
         });
@@ -191,10 +168,15 @@ fn tasks_that_wait_for_sockets_are_named_in_a_deadlock() {
         let writer = TaskBuilder::new()
             .name("writer")
             .spawn(async move { Ok(write.write_all(&[0; 100_000]).await?) });
+        let away = sim::host("away").spawn(async {
+            let stream = TcpStream::connect("server:80").await?;
+            Ok(stream.read(&mut [0; 1]).await?)
+        });
         sleep(seconds(1)).await;
-        sim::net().partition("main", "server");
+        sim::net().isolate("away");
         read.read(&mut [0; 1]).await?;
         writer.await?;
+        away.await?;
         accepting.await
     });
     let error = stuck.unwrap_err();
@@ -202,10 +184,11 @@ fn tasks_that_wait_for_sockets_are_named_in_a_deadlock() {
     let text = error.to_string();
     let lines: Vec<&str> = text.lines().collect();
     let ends = |line: &str, what: &str| assert!(line.ends_with(what), "{line:?}: {what:?}");
-    assert_eq!(lines.len(), 4, "{text}");
-    ends(lines[1], "awaits bytes from 10.0.0.2:80 on server, behind a cut link");
+    assert_eq!(lines.len(), 5, "{text}");
+    ends(lines[1], "awaits bytes from 10.0.0.2:80 on server");
     ends(lines[2], "awaits a connection at 0.0.0.0:80 on server");
-    ends(lines[3], "awaits room to write to 10.0.0.2:80 on server, behind a cut link");
+    ends(lines[3], "awaits room to write to 10.0.0.2:80 on server");
+    ends(lines[4], "awaits bytes from 10.0.0.2:80 on server, behind a cut link");
 }
 
 #[test]
@@ -308,4 +291,16 @@ fn an_attempt_to_connect_ends_with_the_host_that_began_it() {
         Ok(())
     });
     ended.unwrap();
+}
+
+#[test]
+fn a_host_that_never_goes_on_is_named_in_a_deadlock() {
+    let stuck = sim::run(0, async {
+        let server = sim::host("server");
+        let task = server.spawn(async { Ok(()) });
+        server.pause(Duration::MAX);
+        task.await
+    });
+    let text = stuck.unwrap_err().to_string();
+    assert!(text.ends_with(" could run, but server stands still"), "{text}");
 }

@@ -11,13 +11,13 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use fastrand::Rng;
-use filch::net::TcpStream;
+use filch::net::{TcpListener, TcpStream};
 use filch::{Result, Runtime, sim, sleep};
 use sockets::pair;
 
 /// Does something with one of two ends, and says what came of it.
 fn step(rng: &mut Rng, ends: &mut [Option<TcpStream>; 2]) -> io::Result<Option<String>> {
-    let (who, what, size) = (rng.usize(0..2), rng.u32(0..14), rng.usize(1..40));
+    let (who, what, size) = (rng.usize(0..2), rng.u32(0..16), rng.usize(1..40));
     let mut buffer = vec![0; size];
     let Some(end) = &ends[who] else { return Ok(None) };
     let count = |result: io::Result<usize>| result.map_err(|error| error.kind());
@@ -29,7 +29,9 @@ fn step(rng: &mut Rng, ends: &mut [Option<TcpStream>; 2]) -> io::Result<Option<S
         8 => format!("reads no more: {:?}", done(end.shutdown(Shutdown::Read))),
         9 => format!("ends both: {:?}", done(end.shutdown(Shutdown::Both))),
         10 => format!("has an error: {:?}", end.take_error()?.map(|error| error.kind())),
-        11 => {
+        11 => format!("knows its peer: {:?}", end.peer_addr().map(drop).map_err(|e| e.kind())),
+        12 => format!("reads none: {:?}", count(end.try_read(&mut []))),
+        13 => {
             end.set_linger(Some(Duration::ZERO))?;
             ends[who] = None;
             "leaves abruptly".to_owned()
@@ -73,4 +75,25 @@ fn random_scripts_have_the_same_outcome() {
             assert!(differ.len() <= 3, "{differ:#?}");
         }
     }
+}
+
+/// A client breaks its connection off before it is accepted: who is it, and what does it send?
+async fn broken_off_in_the_queue() -> Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let ours = TcpStream::connect(listener.local_addr()?).await?;
+    let here = ours.local_addr()?;
+    ours.set_linger(Some(Duration::ZERO))?;
+    drop(ours);
+    sleep(PAUSE).await;
+    let (theirs, peer) = listener.accept().await?;
+    let reads = [(); 2].map(|()| theirs.try_read(&mut [0; 8]).map_err(|error| error.kind()));
+    let named = theirs.peer_addr().map_err(|error| error.kind());
+    Ok(format!("{} {reads:?} {named:?}", peer == here))
+}
+
+#[test]
+fn a_connection_that_was_broken_off_is_accepted_all_the_same() {
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let simulated = sim::run(0, broken_off_in_the_queue()).unwrap();
+    assert_eq!(runtime.block_on(broken_off_in_the_queue()).unwrap(), simulated);
 }

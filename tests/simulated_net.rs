@@ -269,7 +269,8 @@ fn a_connection_can_be_reset() {
         let reading = spawn(async move { Ok(theirs.read(&mut [0; 8]).await?) });
         sleep(ms(1)).await;
         assert!(sim::net().reset(there, here));
-        assert!(!sim::net().reset(here, here));
+        assert!(!sim::net().reset(there, here), "it is broken off already");
+        assert_eq!(sim::net().connections(), []);
         let error = reading.await.unwrap_err();
         let kind = error.downcast_ref::<std::io::Error>().unwrap().kind();
         assert_eq!(kind, ErrorKind::ConnectionReset);

@@ -101,11 +101,11 @@ impl Alarm {
     }
 
     /// Did it go off, if it did, before its moment, because its runtime has ended?
-    #[cold]
+    #[inline]
     fn is_cut_short(&self) -> bool {
+        let ended = self.runtime.as_ref().is_some_and(|runtime| runtime.timers().are_abandoned());
         // SAFETY: to arm it takes a mutable reference to this.
-        let at = unsafe { self.timer.at() };
-        self.is_abandoned() && Instant::now() < at
+        ended && Instant::now() < unsafe { self.timer.at() }
     }
 
     #[inline]
@@ -138,7 +138,7 @@ impl Alarm {
     #[inline]
     pub(crate) fn fired(&self) -> bool {
         let fired = self.runtime.is_some() && self.timer.fired();
-        if fired && self.is_abandoned() && self.is_cut_short() {
+        if fired && self.is_cut_short() {
             has_shut_down();
         }
         fired
@@ -147,11 +147,6 @@ impl Alarm {
     /// Was it set, and has its moment come?
     pub(crate) fn has_come(&self) -> bool {
         self.runtime.is_some() && self.timer.fired() && !self.is_cut_short()
-    }
-
-    #[inline]
-    fn is_abandoned(&self) -> bool {
-        self.runtime.as_ref().is_some_and(|runtime| runtime.timers().are_abandoned())
     }
 
     #[inline]

@@ -201,6 +201,7 @@ impl Engine {
             // They are in their last lines; what a thread-local's destructor does is not ours.
             threads.into_iter().for_each(|thread| drop(thread.join()));
         }
+        // Before the timers are abandoned, see `Calls::at`.
         self.calls.close();
         // Who still waits for a socket is another runtime's, or is dropped next.
         self.reactor.close();

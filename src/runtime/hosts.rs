@@ -183,7 +183,8 @@ impl Host {
     /// that is moved: none of its tasks runs, and none of its callbacks, before `time` has passed.
     ///
     /// The others go on, and so does the clock: what was to happen here meanwhile happens
-    /// afterwards, all at once. A host that stands still already does so until the later moment.
+    /// afterwards, all at once. A host that stands still already does so until the later moment;
+    /// with [`Duration::MAX`] it never goes on.
     ///
     /// # Examples
     ///
@@ -214,8 +215,9 @@ impl Host {
     /// on its tasks are called, as these have ended. What a destructor starts or registers while
     /// the host crashes is gone, too.
     ///
-    /// A peer that sends something later is answered by a reset; one that only waits learns
-    /// nothing. What is spawned here afterwards runs on the restarted host.
+    /// A peer that sends something later, or waits for room to send, is answered by a reset; one
+    /// that only waits to read learns nothing. Whoever is just connecting is refused, or gets to
+    /// who listens here by then. What is spawned here afterwards runs on the restarted host.
     ///
     /// # Panics
     /// If this is the host that the call comes from, or the main task's.
@@ -297,9 +299,9 @@ impl Net {
     /// Cuts the link between two hosts: nothing gets through until it is [healed](Net::heal), not
     /// even what was on its way.
     ///
-    /// Nobody is told. Who sends tries again and again, and after a quarter of an hour gets
-    /// [`TimedOut`](std::io::ErrorKind::TimedOut); who connects gets it after two minutes; who
-    /// only waits to read waits for ever.
+    /// Nobody is told. Who sends, or waits for room to send, tries again and again, and after a
+    /// quarter of an hour gets [`TimedOut`](std::io::ErrorKind::TimedOut); who connects gets it
+    /// after two minutes; who only waits to read waits for ever.
     ///
     /// # Panics
     /// If there is no such host.
@@ -350,14 +352,15 @@ impl Net {
         self.network().refuse(address, false);
     }
 
-    /// Returns the open connections: the address of who connected, and that of who accepted.
+    /// Returns the open connections: the address of who connected, and that of who accepted. One
+    /// that is broken off at both ends is none, and neither is one that nobody holds any more.
     pub fn connections(&self) -> Vec<(SocketAddr, SocketAddr)> {
         self.network().connections()
     }
 
     /// Breaks off the connection between these two addresses, in either order: both ends get
     /// [`ConnectionReset`](std::io::ErrorKind::ConnectionReset) at once. Returns whether there
-    /// was one.
+    /// was one. A loopback address means that of every host.
     pub fn reset(&self, a: SocketAddr, b: SocketAddr) -> bool {
         self.network().reset(|ends, _| ends == [a, b] || ends == [b, a]) > 0
     }

@@ -13,7 +13,7 @@ use crate::runtime::handle::Which;
 use crate::runtime::hosts::{check_latency, check_loss};
 use crate::runtime::report::debug_by_environment;
 use crate::runtime::unpolled::Unpolled;
-use crate::simulated::{Course, Halt, Limits, Strike, Weather, World, report};
+use crate::simulated::{Course, Halt, Limits, Strike, Weather, World};
 use crate::sys::{Arc, assert_real};
 use crate::task::handle::Task;
 use crate::task::jobs;
@@ -276,19 +276,18 @@ impl<T> Ending<'_, T> {
         let main = self.main.take().expect("it is taken only here");
         let halted = self.world.run(self.clock, &main, limits).err().map(|halt| match halt {
             Halt::Stuck => {
-                Error::deadlock(self.report("deadlock: no task can run and no timer is left"))
+                let why = "deadlock: no task can run and no timer is left";
+                Error::deadlock(self.world.report(why))
             }
-            Halt::Limit => LimitReached(self.report("the simulation has reached its limit")).into(),
+            Halt::Limit => {
+                LimitReached(self.world.report("the simulation has reached its limit")).into()
+            }
         });
         self.wind_up();
         match halted {
             Some(halted) => Err(halted),
             None => main.outcome(),
         }
-    }
-
-    fn report(&self, why: &str) -> String {
-        report(why, &self.world.live(), self.world.network())
     }
 
     fn wind_up(&self) {
@@ -308,6 +307,7 @@ impl<T> Ending<'_, T> {
 impl<T> Drop for Ending<'_, T> {
     fn drop(&mut self) {
         self.world.close();
+        // Before the timers are abandoned, see `Calls::at`.
         self.world.calls.close();
         self.world.kill(self.world.live());
         self.world.timers().abandon();

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::transfer::{PATIENCE, RETRIES};
 use super::waiting::Waiters;
 
 /// One of the two ends of a connection.
@@ -43,7 +44,7 @@ impl Not for Side {
 /// What one end sends to the other.
 #[derive(Debug)]
 pub(super) enum Payload {
-    /// "I want to connect."
+    /// "I want to connect." Said again and again until there is an answer.
     Knock,
     /// "Nobody listens here."
     Refusal,
@@ -61,7 +62,7 @@ impl Payload {
     pub(super) fn patience(&self) -> Duration {
         match self {
             Payload::Knock | Payload::Welcome | Payload::Refusal => Duration::from_secs(1),
-            _ => Duration::from_millis(200),
+            _ => PATIENCE,
         }
     }
 
@@ -69,7 +70,7 @@ impl Payload {
     pub(super) fn retries(&self) -> u32 {
         match self {
             Payload::Knock | Payload::Welcome | Payload::Refusal => 6,
-            _ => 15,
+            _ => RETRIES,
         }
     }
 }
@@ -77,7 +78,7 @@ impl Payload {
 #[derive(Debug)]
 pub(super) struct Flight {
     pub(super) payload: Payload,
-    /// How often it was lost.
+    /// How often it was lost, or not answered.
     pub(super) losses: u32,
     /// It has arrived, and is delivered when those before it are.
     pub(super) arrived: bool,
@@ -127,6 +128,8 @@ pub(super) struct End {
     pub(super) room: usize,
     /// Word of what was read here, kept back while the link is cut.
     pub(super) unsaid: usize,
+    /// It waits for room and asks whether the other is there: so often it has got no answer.
+    pub(super) asked: Option<u32>,
     pub(super) incoming: VecDeque<u8>,
     pub(super) flights: VecDeque<Flight>,
     /// The number of the first of them.
@@ -150,6 +153,7 @@ impl End {
             deaf: false,
             room,
             unsaid: 0,
+            asked: None,
             incoming: VecDeque::new(),
             flights: VecDeque::new(),
             first: 0,
@@ -196,7 +200,7 @@ impl End {
             return Ok(0);
         }
         self.take_fault()?;
-        if self.over || self.deaf || buffer.is_empty() {
+        if self.over || self.deaf {
             return Ok(0);
         }
         Err(io::ErrorKind::WouldBlock.into())
@@ -248,6 +252,11 @@ impl Connection {
     /// The hosts at its ends.
     pub(super) fn hosts(&self) -> (usize, usize) {
         (self.client.host, self.server.host)
+    }
+
+    /// Does anybody hold an end that is not broken off?
+    pub(super) fn is_alive(&self) -> bool {
+        [&self.client, &self.server].iter().any(|end| end.holder != Holder::Nobody && !end.over)
     }
 }
 

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+/// The longest time between two attempts.
+const LONGEST_PAUSE: u64 = 120_000_000_000;
+
 /// How a link behaves.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Weather {
@@ -52,6 +55,18 @@ impl Links {
 
     pub(super) fn is_cut(&self, hosts: (usize, usize)) -> bool {
         self.find(hosts).is_some_and(|link| link.cut)
+    }
+
+    /// Does nothing get through?
+    pub(super) fn is_dead(&self, hosts: (usize, usize)) -> bool {
+        self.is_cut(hosts) || self.loss(hosts) >= 1.0
+    }
+
+    /// How long to wait for an answer before asking again, in nanoseconds, after so many attempts.
+    pub(super) fn pause(&self, hosts: (usize, usize), patience: Duration, attempts: u32) -> u64 {
+        let (_, slowest) = self.latency(hosts);
+        let first = (patience.as_nanos() as u64).max(slowest.saturating_mul(2));
+        first.saturating_mul(1 << attempts).min(LONGEST_PAUSE)
     }
 
     /// The shortest and the longest time that a packet takes, in nanoseconds. Inside a host it

@@ -94,21 +94,24 @@ impl State {
             .and_then(|key| self.listeners.get_mut(&key))
     }
 
-    /// Is the listener's queue full? Then a knock is not heard.
-    pub(super) fn is_crowded(&mut self, id: Id) -> bool {
-        self.listener(id).is_some_and(|queue| queue.ready.len() > queue.limit)
-    }
-
-    /// Somebody wants to connect.
+    /// Somebody wants to connect, perhaps not for the first time.
     pub(super) fn knock(&mut self, id: Id) {
-        let Some(server) = self.connections.get(&id).map(|connection| connection.server.address)
-        else {
-            return;
-        };
+        let room = self.links.weather.buffer;
+        let Some(end) = self.end(id, Side::Server) else { return };
+        if end.holder != Holder::Nobody || !end.flights.is_empty() {
+            return; // An answer is on its way.
+        }
+        // What came of it before is over.
+        let first = end.first;
+        *end = End { first, ..End::new(end.host, end.address, Holder::Nobody, room) };
+        let server = end.address;
         let refused = self.refused.contains(&server);
         let Some(queue) = self.listener(id).filter(|_| !refused) else {
             return self.send(id, Side::Server, Payload::Refusal);
         };
+        if queue.ready.len() > queue.limit {
+            return; // It is too crowded to hear this.
+        }
         queue.half_open.push(id);
         let ttl = queue.ttl;
         if let Some(end) = self.end(id, Side::Server) {
@@ -132,11 +135,10 @@ impl State {
         }
     }
 
-    /// A connection is broken off before it was accepted.
+    /// A connection is broken off before it was complete.
     pub(super) fn forget_guest(&mut self, id: Id) {
         if let Some(queue) = self.listener(id) {
             queue.half_open.retain(|guest| *guest != id);
-            queue.ready.retain(|guest| *guest != id);
         }
     }
 
@@ -147,13 +149,12 @@ impl State {
     }
 
     /// Takes the next connection that is ready.
-    fn accept(&mut self, listener: &Listener) -> io::Result<Id> {
+    fn accept(&mut self, listener: &Listener) -> io::Result<(Id, SocketAddr)> {
         let queue = self.queue_of(listener).ok_or_else(closed)?;
         let id = queue.ready.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
-        if let Some(end) = self.end(id, Side::Server) {
-            end.holder = Holder::Program;
-        }
-        Ok(id)
+        let connection = self.connections.get_mut(&id).ok_or_else(closed)?;
+        connection.server.holder = Holder::Program;
+        Ok((id, connection.client.address))
     }
 
     /// Ends a listener: those who were not accepted are sent away.
@@ -183,10 +184,8 @@ impl Listener {
     }
 
     pub(crate) fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
-        let id = self.network.with(|state| state.accept(self))?;
-        let stream = Stream::new(self.network.clone(), id, Side::Server);
-        let peer = stream.peer_addr()?;
-        Ok((stream, peer))
+        let (id, peer) = self.network.with(|state| state.accept(self))?;
+        Ok((Stream::new(self.network.clone(), id, Side::Server), peer))
     }
 
     pub(crate) fn local_addr(&self) -> SocketAddr {

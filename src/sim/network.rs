@@ -41,6 +41,8 @@ pub(super) enum Event {
     Room(Id, Side, usize),
     /// That side learns that the connection is broken off.
     Reset(Id, Side),
+    /// That side, which waits for room, asks whether the other is still there.
+    Asks(Id, Side),
 }
 
 #[derive(Debug)]
@@ -95,6 +97,7 @@ impl Network {
         let mut state = self.0.lock();
         let result = act(&mut state);
         state.settle();
+        state.forget();
         let woken = std::mem::take(&mut state.woken);
         drop(state);
         probe::wake_all(woken);
@@ -138,7 +141,18 @@ impl State {
                 Event::Again(id, from, number) => self.transmit(id, from, number),
                 Event::Room(id, side, count) => self.make_room(id, side, count),
                 Event::Reset(id, side) => self.reset_arrives(id, side),
+                Event::Asks(id, side) => self.ask(id, side),
             }
+        }
+    }
+
+    /// Forgets what will come next, if it matters to nobody any more: no time is to pass for it.
+    fn forget(&mut self) {
+        while let Some((_, event)) = self.agenda.first_key_value()
+            && let Event::Arrives(id, side, number) | Event::Again(id, side, number) = *event
+            && self.end(id, side).is_none_or(|end| end.flight(number).is_none())
+        {
+            self.agenda.pop_first();
         }
     }
 

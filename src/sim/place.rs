@@ -88,9 +88,12 @@ impl Network {
 
     /// Sets how many packets are lost: between two hosts, or wherever nothing else was set.
     pub(crate) fn set_loss(&self, between: Option<(usize, usize)>, loss: f64) {
-        self.with(|state| match between {
-            Some((a, b)) => state.links.link(a, b).loss = Some(loss),
-            None => state.links.weather.loss = loss,
+        self.with(|state| {
+            match between {
+                Some((a, b)) => state.links.link(a, b).loss = Some(loss),
+                None => state.links.weather.loss = loss,
+            }
+            state.doubt_all();
         });
     }
 
@@ -99,7 +102,10 @@ impl Network {
     }
 
     pub(crate) fn cut(&self, a: usize, b: usize) {
-        self.with(|state| state.links.link(a, b).cut = true);
+        self.with(|state| {
+            state.links.link(a, b).cut = true;
+            state.doubt_all();
+        });
     }
 
     pub(crate) fn heal(&self, a: usize, b: usize) {
@@ -115,6 +121,7 @@ impl Network {
                     false => state.heal(host, other),
                 }
             }
+            state.doubt_all();
         });
     }
 
@@ -137,7 +144,8 @@ impl Network {
     /// The open connections, by the addresses of who connected and of who accepted.
     pub(crate) fn connections(&self) -> Vec<(SocketAddr, SocketAddr)> {
         self.with(|state| {
-            let open = state.connections.values().filter(|connection| connection.client.open);
+            let all = state.connections.values();
+            let open = all.filter(|connection| connection.client.open && connection.is_alive());
             open.map(|connection| (connection.client.address, connection.server.address)).collect()
         })
     }
@@ -151,7 +159,7 @@ impl Network {
                 .iter()
                 .filter(|(_, connection)| {
                     let addresses = [connection.client.address, connection.server.address];
-                    chosen(addresses, connection.hosts())
+                    connection.is_alive() && chosen(addresses, connection.hosts())
                 })
                 .map(|(id, _)| *id)
                 .collect();

@@ -124,15 +124,25 @@ impl Queue {
         self.sort();
     }
 
-    /// The next moment at which a host goes on.
+    /// The next moment at which a host goes on, if any does.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.paused.iter().map(|(_, until)| *until).min()
+        let moments = self.paused.iter().map(|(_, until)| *until);
+        moments.filter(|until| *until != Instant::NEVER).min()
+    }
+
+    /// The hosts of the tasks that could run, if these did not stand still; with their numbers.
+    pub(super) fn asleep(&self) -> impl Iterator<Item = (u64, usize)> {
+        self.asleep.iter().filter_map(|entry| match &entry.what {
+            What::Task(task) => Some((task.number(), entry.host)),
+            _ => None,
+        })
     }
 
     /// It is that late: some hosts go on.
     pub(super) fn pass(&mut self, now: Instant) {
-        if self.next().is_some_and(|next| next <= now) {
-            self.paused.retain(|(_, until)| *until > now);
+        let before = self.paused.len();
+        self.paused.retain(|(_, until)| *until > now);
+        if self.paused.len() < before {
             self.sort();
         }
     }

@@ -3,26 +3,30 @@
 use std::fmt::Write;
 
 use super::connection::{Connection, Side};
-use super::network::{Network, State};
-use crate::task::raw::TaskRef;
+use super::network::State;
+use super::world::World;
 use crate::task::reasons;
 
-/// Tells, line by line, which tasks are left and what each of them awaits.
-pub(crate) fn report(why: &str, tasks: &[TaskRef], network: &Network) -> String {
-    let waits = network.with(|state| state.waits());
-    let mut text = String::from(why);
-    for task in tasks {
-        // Writing to a `String` cannot fail.
-        let _ = write!(text, "\n  {} ({})", task.name(), task.location());
-        let number = task.header().id();
-        let wait = waits.iter().find(|(waiting, _)| *waiting == number);
-        let _ = match (task.awaits(), wait) {
-            (Some(other), _) => write!(text, " awaits {}", other.name()),
-            (None, Some((_, what))) => write!(text, " awaits {what}"),
-            (None, None) => write!(text, " awaits {}", noted(number)),
-        };
+impl World {
+    /// Tells, line by line, which tasks are left and what each of them awaits.
+    pub(crate) fn report(&self, why: &str) -> String {
+        let waits = self.network().with(|state| state.waits());
+        let asleep = self.asleep();
+        let mut text = String::from(why);
+        for task in self.live() {
+            // Writing to a `String` cannot fail.
+            let _ = write!(text, "\n  {} ({})", task.name(), task.location());
+            let number = task.header().id();
+            let wait = waits.iter().find(|(waiting, _)| *waiting == number);
+            let _ = match (asleep.get(&number), task.awaits(), wait) {
+                (Some(host), ..) => write!(text, " could run, but {host} stands still"),
+                (_, Some(other), _) => write!(text, " awaits {}", other.name()),
+                (_, None, Some((_, what))) => write!(text, " awaits {what}"),
+                (_, None, None) => write!(text, " awaits {}", noted(number)),
+            };
+        }
+        text
     }
-    text
 }
 
 /// What a task has noted that it waits for.

@@ -106,7 +106,11 @@ impl Stream {
     }
 
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.network.with(|state| Ok(state.end(self.id, !self.side).ok_or_else(closed)?.address))
+        self.network.with(|state| {
+            let connection = state.connections.get(&self.id).ok_or_else(closed)?;
+            let connected = connection[self.side].is_connected();
+            Ok(connected.then_some(connection[!self.side].address).ok_or(Errno::NOTCONN)?)
+        })
     }
 
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {

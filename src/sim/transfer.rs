@@ -1,11 +1,17 @@
 //! How what one end sends gets to the other: flights, losses, room, resets.
 
-use super::connection::{Flight, Holder, Payload, Side};
-use super::network::{Event, Id, State};
+use std::time::Duration;
+
 use rustix::io::Errno;
 
-/// The longest time between two attempts.
-const LONGEST_PAUSE: u64 = 120_000_000_000;
+use super::connection::{Flight, Holder, Payload, Side};
+use super::network::{Event, Id, State};
+
+/// The time after which what was lost is sent again, at first; it doubles each time.
+pub(super) const PATIENCE: Duration = Duration::from_millis(200);
+
+/// How often it is sent again: for about a quarter of an hour.
+pub(super) const RETRIES: u32 = 15;
 
 /// A packet carries no more bytes than this.
 const PACKET: usize = 1460;
@@ -47,11 +53,16 @@ impl State {
         if flight.losses > flight.payload.retries() {
             return self.break_off(id, from, Errno::TIMEDOUT);
         }
-        if self.links.is_cut(hosts) || self.dice.happens(self.links.loss(hosts)) {
+        if self.is_lost(hosts) {
             return self.lose(id, from, number);
         }
         let delay = self.travel(hosts);
         self.plan(delay, Event::Arrives(id, from, number));
+    }
+
+    /// Does what is sent now get lost?
+    pub(super) fn is_lost(&mut self, hosts: (usize, usize)) -> bool {
+        self.links.is_cut(hosts) || self.dice.happens(self.links.loss(hosts))
     }
 
     fn travel(&mut self, hosts: (usize, usize)) -> u64 {
@@ -62,12 +73,10 @@ impl State {
     /// A flight is lost: it will be sent again, later and later, or given up.
     fn lose(&mut self, id: Id, from: Side, number: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let (_, slowest) = self.links.latency(connection.hosts());
+        let hosts = connection.hosts();
         let Some(flight) = connection[from].flight(number) else { return };
+        let pause = self.links.pause(hosts, flight.payload.patience(), flight.losses);
         flight.losses += 1;
-        let patience = flight.payload.patience().as_nanos() as u64;
-        let pause = patience.max(slowest.saturating_mul(2));
-        let pause = pause.saturating_mul(1 << (flight.losses - 1)).min(LONGEST_PAUSE);
         self.plan(pause, Event::Again(id, from, number));
     }
 
@@ -76,13 +85,15 @@ impl State {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let hosts = connection.hosts();
         let Some(flight) = connection[from].flight(number) else { return };
-        let knocks = matches!(flight.payload, Payload::Knock);
-        if self.links.is_cut(hosts) || (knocks && self.is_crowded(id)) {
+        if self.links.is_cut(hosts) {
             return self.lose(id, from, number);
         }
-        if let Some(flight) = self.end(id, from).and_then(|end| end.flight(number)) {
-            flight.arrived = true;
+        if matches!(flight.payload, Payload::Knock) {
+            // Whoever hears it may crash before the answer is there: it is repeated until then.
+            self.lose(id, from, number);
+            return self.knock(id);
         }
+        flight.arrived = true;
         while let Some(payload) = self.end(id, from).and_then(|end| end.land()) {
             self.deliver(id, !from, payload);
         }
@@ -91,7 +102,7 @@ impl State {
     /// That side gets what the other has sent.
     fn deliver(&mut self, id: Id, to: Side, payload: Payload) {
         let Some(end) = self.end(id, to) else { return };
-        if end.over || (end.holder == Holder::Nobody && !matches!(payload, Payload::Knock)) {
+        if end.over || end.holder == Holder::Nobody {
             // To the end of the bytes, one who has left in peace says nothing.
             if end.over || !matches!(payload, Payload::End) {
                 self.send_reset(id, !to);
@@ -99,10 +110,13 @@ impl State {
             return;
         }
         match payload {
-            Payload::Knock => self.knock(id),
+            // It never lands, see above.
+            Payload::Knock => {}
             Payload::Refusal => self.break_off(id, to, Errno::CONNREFUSED),
             Payload::Welcome => {
                 end.open = true;
+                // The knock is answered.
+                end.ground();
                 self.wake(id, to);
                 self.send(id, to, Payload::Entry);
             }
@@ -183,7 +197,7 @@ impl State {
     pub(super) fn reset_arrives(&mut self, id: Id, side: Side) {
         let Some(connection) = self.connections.get(&id) else { return };
         if self.links.is_cut(connection.hosts()) {
-            return;
+            return self.doubt(id, side);
         }
         let end = &connection[side];
         let fault = match (end.open, end.came_end) {
@@ -201,6 +215,8 @@ impl State {
         end.ground();
         match end.holder {
             Holder::Program => end.fault = Some(fault),
+            // Complete, it is accepted as it is.
+            Holder::Listener if end.open => end.fault = Some(fault),
             Holder::Listener => {
                 end.holder = Holder::Nobody;
                 self.forget_guest(id);
@@ -208,7 +224,7 @@ impl State {
             Holder::Nobody => {}
         }
         self.wake(id, side);
-        self.tidy(id);
+        self.end_of(id, side);
     }
 
     /// The program, or the listener, lets go of that end.
@@ -225,7 +241,7 @@ impl State {
             end.sent_end = true;
             self.send(id, side, Payload::End);
         }
-        self.tidy(id);
+        self.end_of(id, side);
     }
 
     /// That end vanishes without a word.
@@ -235,11 +251,13 @@ impl State {
             end.ground();
             self.wake(id, side);
         }
-        self.tidy(id);
+        self.end_of(id, side);
     }
 
-    /// Forgets a connection that nobody holds.
-    fn tidy(&mut self, id: Id) {
+    /// That side may have come to its end: the other may have to find out, and a connection that
+    /// nobody holds is forgotten.
+    fn end_of(&mut self, id: Id, side: Side) {
+        self.doubt(id, !side);
         let forgotten = self.connections.get(&id).is_some_and(|connection| {
             let ends = [&connection.client, &connection.server];
             ends.iter().all(|end| end.holder == Holder::Nobody)

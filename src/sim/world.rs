@@ -3,6 +3,7 @@
 //! The queue is locked, though one thread runs everything: wakers may be carried to other threads,
 //! and a wake from there must be safe, if it is not repeatable.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::Waker;
@@ -384,6 +385,13 @@ impl World {
             }
         });
         self.belongings.end_crash(host);
+    }
+
+    /// The tasks that could run if their hosts did not stand still: the names of these.
+    pub(super) fn asleep(&self) -> BTreeMap<u64, String> {
+        let asleep: Vec<_> = self.queue.lock().asleep().collect();
+        let name = |host| self.network.name_and_address(host).0;
+        asleep.into_iter().map(|(task, host)| (task, name(host))).collect()
     }
 
     /// The unfinished tasks, in the order of their spawning.
