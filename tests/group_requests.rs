@@ -3,8 +3,12 @@
 
 mod common;
 
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
 use common::{Boom, in_any_order, me, ms, simulate};
-use filch::{Result, Task, TaskGroup, catch_cancelled, gather, sleep, spawn, task_group};
+use filch::{Result, Runtime, Task, TaskGroup, TaskId};
+use filch::{catch_cancelled, gather, sim, sleep, spawn, task_group};
 
 /// A task that, asked to end, cleans up in peace, and tells how often it was asked.
 fn counting() -> Task<u32> {
@@ -143,4 +147,37 @@ fn parent_that_awaits_something_else_adds_nothing() {
         assert_eq!(far.await?, 1);
         Ok(())
     });
+}
+
+async fn never<T>(_kept: T) -> Result<()> {
+    std::future::pending().await
+}
+
+#[test]
+fn children_of_two_worlds_that_have_one_number_are_all_asked() {
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let handle = runtime.handle().clone();
+    let ended = sim::run(0, async move {
+        let group = task_group(async |group| {
+            let ours: Vec<_> = (0..900).map(|_| group.spawn(never(()))).collect();
+            let (tell, told) = mpsc::channel();
+            let (inside, ids) = (group.clone(), tell.clone());
+            // In the runtime the children are the runtime's, whose numbers begin at one, too.
+            handle.call_soon(move || {
+                for _ in 0..30 {
+                    let tell = tell.clone();
+                    ids.send(inside.spawn(never(tell)).id()).unwrap();
+                }
+            });
+            let theirs: Vec<TaskId> = told.iter().take(30).collect();
+            assert!(ours.iter().any(|task| theirs.contains(&task.id())));
+            group.cancel();
+            // They have ended when nobody can tell anything any more.
+            let silence = told.recv_timeout(Duration::from_secs(60));
+            assert_eq!(silence, Err(RecvTimeoutError::Disconnected));
+            Ok(())
+        });
+        group.until_cancelled().await
+    });
+    ended.unwrap();
 }

@@ -142,7 +142,8 @@ impl AwaitGraph {
     }
 
     /// Returns the rings: tasks each of which awaits the next, and the last the first. They wait
-    /// for ever, unless somebody ends one of them.
+    /// for ever, unless somebody ends one of them. Of rings that have a task in common, one at
+    /// least is given.
     pub fn rings(&self) -> Vec<Vec<TaskId>> {
         let mut rings = Vec::new();
         let mut marks = vec![Mark::New; self.tasks.len()];

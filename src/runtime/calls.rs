@@ -151,7 +151,7 @@ impl Calls {
         let timed = Arc::pin(Timed { key, call: call.clone(), timer: Timer::new() });
         state.timed.insert(key, timed.clone());
         // Armed under the lock, so that it cannot be missed when the runtime ends. It does not ring
-        // here, which would lock again: `close` comes before the timers are abandoned.
+        // at once, which would lock again: timers are abandoned after `close` only.
         let waker = Waker::from(Arc::new(Ring { key, calls: Arc::downgrade(self) }));
         let timer = timed.as_ref().project_ref().timer;
         match &self.way {

@@ -132,8 +132,8 @@ impl List {
     /// Those who are asked to end now.
     fn abort(&self) -> Aborted {
         let tasks = self.live();
-        let numbers = tasks.iter().map(|task| task.header().id()).collect();
-        Aborted { tasks, members: Arc::new(Members::new(numbers)) }
+        let members = Arc::new(Members::new(&tasks));
+        Aborted { tasks, members }
     }
 }
 
@@ -285,7 +285,7 @@ impl Children {
 
     /// Asks the parent of a group to end that was cancelled before it began.
     pub(crate) fn interrupt(&self) {
-        let nobody = Arc::new(Members::new(Vec::new()));
+        let nobody = Arc::new(Members::new(&[]));
         let aborted = Aborted { tasks: Vec::new(), members: nobody };
         self.end_all(&aborted).into_iter().for_each(probe::wake);
     }

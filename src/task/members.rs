@@ -14,22 +14,31 @@ use crate::task::raw::TaskRef;
 /// The members of a group that shuts down.
 #[derive(Debug)]
 pub(crate) struct Members {
-    /// Their numbers, sorted.
-    numbers: Vec<u64>,
+    /// Who they are, sorted.
+    names: Vec<Name>,
     asked: Mutex<Vec<bool>>,
 }
 
+/// The number, which a task of a simulation and one of a runtime may share, and the place in
+/// memory, which may be another task's later.
+type Name = (u64, usize);
+
+fn name(task: &TaskRef) -> Name {
+    (task.header().id(), task.address().addr())
+}
+
 impl Members {
-    pub(crate) fn new(numbers: Vec<u64>) -> Self {
-        debug_assert!(numbers.is_sorted());
-        let asked = Mutex::new(vec![false; numbers.len()]);
-        Members { numbers, asked }
+    pub(crate) fn new(tasks: &[TaskRef]) -> Self {
+        let mut names: Vec<Name> = tasks.iter().map(name).collect();
+        names.sort_unstable();
+        let asked = Mutex::new(vec![false; names.len()]);
+        Members { names, asked }
     }
 
     /// Makes a request of one task, by one step of its state word, unless it is a member that was
     /// asked: then it counts.
     pub(super) fn request(&self, task: &TaskRef, ask: impl FnOnce() -> Request) -> Request {
-        let Ok(place) = self.numbers.binary_search(&task.header().id()) else { return ask() };
+        let Ok(place) = self.names.binary_search(&name(task)) else { return ask() };
         let mut asked = self.asked.lock();
         if asked[place] {
             return match task.header().state.count_one() {
