@@ -115,3 +115,20 @@ fn a_bound_holds_between_two() {
         assert_eq!(semaphore.available(), 1);
     });
 }
+
+/// One goes away with a permit while there is one too many already. Breaks as the one before.
+#[test]
+fn what_finds_no_room_is_left_out() {
+    explore(|| {
+        let semaphore = Arc::new(BoundedSemaphore::new(1));
+        semaphore.try_acquire().unwrap().forget();
+        let other = thread::spawn({
+            let semaphore = semaphore.clone();
+            move || drop(poll_once_and_drop(semaphore.acquire()))
+        });
+        let released = [semaphore.release().is_ok(), semaphore.release().is_ok()];
+        other.join().unwrap();
+        assert!(released[0]);
+        assert_eq!(semaphore.available(), 1);
+    });
+}
