@@ -172,7 +172,7 @@ impl Driver for Nowhere {
 pub(super) struct Deserted {
     pub(super) engine: Arc<Engine>,
     pub(super) handle: Handle,
-    _clock: VirtualClock,
+    clock: VirtualClock,
 }
 
 impl Deserted {
@@ -188,7 +188,7 @@ impl Deserted {
         let homes = vec![home(), home()];
         let settings = Arc::new(Settings::new(false, Settings::SLOW, None));
         let engine = Arc::new(Engine::new(shared, reactor, blocking, homes, settings));
-        Deserted { handle: Handle::threads(engine.clone()), engine, _clock: clock }
+        Deserted { handle: Handle::threads(engine.clone()), engine, clock }
     }
 
     /// Runs what is queued.
@@ -199,15 +199,16 @@ impl Deserted {
     /// Another thread, for which the clock has reached that moment.
     pub(super) fn fires_elsewhere(&self, at: Instant) -> loom::thread::JoinHandle<()> {
         let engine = self.engine.clone();
-        loom::thread::spawn(move || fire(&engine, at))
+        loom::thread::spawn(move || fire(&engine, &VirtualClock::enter(), at))
     }
 
     pub(super) fn fire(&self, at: Instant) {
-        fire(&self.engine, at);
+        fire(&self.engine, &self.clock, at);
     }
 }
 
-fn fire(engine: &Engine, at: Instant) {
+fn fire(engine: &Engine, clock: &VirtualClock, at: Instant) {
+    clock.advance_to(at);
     engine.shared().timers().fire(at, &mut std::task::Waker::wake);
 }
 

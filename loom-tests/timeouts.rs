@@ -134,8 +134,9 @@ fn a_deadline_is_moved_while_the_task_is_polled() {
     });
 }
 
-/// The deadline is moved away while its timer fires: it is the new one that counts. Breaks if the
-/// poll after the move leaves the timer as it was.
+/// The deadline is moved away while its timer fires: it is the new one that counts, or the move is
+/// refused and time is up (TMO-16). Breaks if the poll after the move leaves the timer as it was,
+/// or if the timer that fires does not look whether the deadline was moved.
 #[test]
 fn a_deadline_is_moved_while_its_timer_fires() {
     explore(|| {
@@ -147,16 +148,47 @@ fn a_deadline_is_moved_while_its_timer_fires() {
         queue.run();
         let deadline = place.lock().unwrap().take().unwrap();
         let firing = runtime.fires_elsewhere(milliseconds(1));
-        deadline.reschedule(milliseconds(2)).expect("it has not been polled yet");
+        let moved = deadline.reschedule(milliseconds(2)).is_ok();
+        assert_ne!(moved, deadline.expired());
         queue.run();
         firing.join().unwrap();
         queue.run();
+        if !moved {
+            assert_eq!(ended(task), Err(true));
+            return;
+        }
         assert!(!task.is_finished());
         assert_eq!(runtime.handle.timers().next(), Some(milliseconds(2)));
         runtime.fire(milliseconds(2));
         queue.run();
         assert_eq!(ended(task), Err(true));
         assert_eq!(runtime.handle.timers().next(), None);
+    });
+}
+
+/// A timer fires while the task is polled, which takes notice on its way in or out, or the next
+/// time; whoever saw that time is up saw the truth (TMO-04).
+/// Breaks if the alarm wakes nobody, or if the next poll takes no notice.
+#[test]
+fn a_timer_fires_while_the_task_is_polled() {
+    explore(|| {
+        let runtime = Deserted::new();
+        let _entered = runtime.handle.enter();
+        let (home, queue) = home();
+        let (scope, place) = movable(1);
+        let task = spawn(&home, scope);
+        queue.run();
+        let deadline = place.lock().unwrap().take().unwrap();
+        let firing = runtime.fires_elsewhere(milliseconds(1));
+        task.wake();
+        queue.run();
+        let seen = deadline.expired();
+        firing.join().unwrap();
+        queue.run();
+        assert!(deadline.expired() || !seen);
+        assert_eq!(ended(task), Err(true));
+        drop(deadline);
+        nothing_is_left(&runtime, &home);
     });
 }
 

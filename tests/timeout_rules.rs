@@ -4,15 +4,17 @@
 mod common;
 
 use std::future::pending;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
 use common::{Boom, Log, in_any_order, me, ms, seconds, simulate};
 use filch::time::Instant;
 use filch::{Deadline, Elapsed, NotActive, Result};
-use filch::{catch_cancelled, sleep, spawn, timeout, timeout_any, timeout_scope};
-use filch::{to_thread, yield_now};
+use filch::{catch_cancelled, sleep, sleep_until, spawn, spawn_eager};
+use filch::{timeout, timeout_any, timeout_scope, to_thread, yield_now};
 use futures::channel::oneshot;
 use futures::executor::block_on;
+use futures::poll;
 use futures::stream::{FuturesUnordered, StreamExt};
 
 type Kept = Arc<Mutex<Option<Deadline>>>;
@@ -121,6 +123,39 @@ fn deadline_of_an_expired_timeout_is_not_moved() {
         let refused = taken(&kept).reschedule(Instant::now());
         assert_eq!(refusal(refused), "cannot move the deadline of a timeout that has expired");
         assert!(taken(&kept).expired());
+        Ok(())
+    });
+}
+
+#[test]
+fn deadline_has_run_out_when_its_timer_fires() {
+    // TMO-04, TMO-16: before the task takes notice
+    simulate(async {
+        let kept = Kept::default();
+        let end = Instant::now() + ms(10);
+        let seen = kept.clone();
+        // Its timer is the first, so it runs before the other task.
+        let observer = spawn_eager(async move {
+            sleep_until(end).await;
+            assert!(taken(&seen).expired());
+            Ok(refusal(taken(&seen).reschedule(None)))
+        });
+        let timed = spawn_eager(keeping(&kept, ms(10), sleeps(seconds(1))));
+        let refused = observer.await?;
+        assert_eq!(refused, "cannot move the deadline of a timeout that is expiring");
+        assert!(timed.await.unwrap_err().is_timeout());
+        Ok(())
+    });
+}
+
+#[test]
+fn deadline_of_a_timeout_that_is_over_is_not_moved() {
+    simulate(async {
+        let kept = Kept::default();
+        let mut timed = pin!(keeping(&kept, ms(10), async { Ok(()) }));
+        assert!(poll!(&mut timed).is_ready());
+        let refused = taken(&kept).reschedule(None);
+        assert_eq!(refusal(refused), "cannot move the deadline of a timeout that is finished");
         Ok(())
     });
 }

@@ -6,7 +6,7 @@
 //! goes its way.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
@@ -26,8 +26,6 @@ pin_project! {
         pub(super) alarm: Alarm,
         pub(super) deadline: Option<Instant>,
         pub(super) expired: bool,
-        // The deadline was put off, and the alarm stands where it stood.
-        early: bool,
         // Somebody else's request went through here: whoever polls it again is unwound again.
         pub(super) passed: bool,
     }
@@ -44,10 +42,10 @@ pub(super) enum End<T> {
 impl<F: Future> Timed<F> {
     pub(super) fn new(future: F, deadline: Option<Instant>) -> Self {
         let (scoped, alarm) = (Scoped::new(future), Alarm::new());
-        Timed { scoped, alarm, deadline, expired: false, early: false, passed: false }
+        Timed { scoped, alarm, deadline, expired: false, passed: false }
     }
 
-    /// Polls the future, the alarm being set as it is to be.
+    /// Polls the future; whether time is up has been found out.
     pub(super) fn poll_set(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -56,9 +54,6 @@ impl<F: Future> Timed<F> {
         let mut this = self.project();
         if *this.passed {
             return go_on(Cancelled::new(None)).map(End::Cancelled);
-        }
-        if !*this.expired && this.alarm.fired() && !*this.early {
-            *this.expired = true;
         }
         let exit = ready!(this.scoped.poll(context, *this.expired, sort));
         this.alarm.as_mut().disarm();
@@ -80,45 +75,15 @@ impl<F: Future> Timed<F> {
         context: &mut Context<'_>,
         sort: Sort<F::Output>,
     ) -> Poll<End<F::Output>> {
-        let this = self.as_mut().project();
-        match *this.deadline {
-            None => {}
-            Some(_) if *this.expired || *this.passed => {}
-            Some(deadline) => this.alarm.keep(deadline, context.waker()),
+        let mut this = self.as_mut().project();
+        if let Some(deadline) = *this.deadline
+            && !*this.expired
+            && !*this.passed
+        {
+            this.alarm.as_mut().keep(deadline, context.waker());
+            *this.expired = this.alarm.fired();
         }
         self.poll_set(context, sort)
-    }
-}
-
-impl<F> Timed<F> {
-    /// Has the alarm gone off, now or before?
-    pub(super) fn went_off(&self) -> bool {
-        self.expired || self.alarm.fired() && !self.early
-    }
-
-    /// The deadline is another one. A later one leaves the alarm alone, for most are put off again
-    /// before it goes off.
-    pub(super) fn move_to(self: Pin<&mut Self>, deadline: Option<Instant>, waker: &Waker) {
-        let mut this = self.project();
-        let later = this.deadline.zip(deadline).is_some_and(|(before, now)| before <= now);
-        *this.deadline = deadline;
-        *this.early = later && this.alarm.may_come_early();
-        match deadline {
-            Some(deadline) if *this.early => this.alarm.keep(deadline, waker),
-            Some(deadline) => this.alarm.arm(deadline, waker),
-            None => this.alarm.as_mut().disarm(),
-        }
-    }
-
-    /// Sets the alarm to the deadline if it went off early.
-    pub(super) fn catch_up(self: Pin<&mut Self>, waker: &Waker) {
-        let this = self.project();
-        if *this.early && this.alarm.fired() {
-            *this.early = false;
-            if let Some(deadline) = this.deadline.filter(|deadline| *deadline > Instant::now()) {
-                this.alarm.arm(deadline, waker);
-            }
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
@@ -11,7 +11,7 @@ use crate::driver::clock::Instant;
 use crate::error::{Outcome, Result};
 use crate::probe::{self, Kept};
 use crate::scope::timeout::{Timed, deadline, flatten};
-use crate::sys::{Arc, Mutex};
+use crate::sys::{Mutex, PublicArc as Arc};
 use crate::task::unwind::by_error;
 
 /// The life of a timeout scope.
@@ -24,16 +24,36 @@ enum Status {
     Finished,
 }
 
+impl Status {
+    fn has_expired(self) -> bool {
+        matches!(self, Status::Expiring | Status::Expired)
+    }
+}
+
 #[derive(Debug)]
 struct State {
     status: Status,
     deadline: Option<Instant>,
     /// The deadline was moved since the alarm was set.
     moved: bool,
-    /// The scope is being polled: it looks at `moved` on its way out, so nobody need wake it, and
-    /// a task that moves its own deadline is not queued once more by that.
+    /// The scope is being polled: what happens meanwhile it finds on its way out, so nobody need
+    /// wake it, and a task that moves its own deadline is not queued once more by that.
     polled: bool,
     waker: Option<Kept>,
+}
+
+/// What a scope shares with those who look at its deadline, and with its alarm.
+#[derive(Debug)]
+struct Shared(Mutex<State>);
+
+/// What the scope has to do.
+enum Step {
+    /// Another one is to be woken.
+    Meet,
+    /// The alarm is to stand elsewhere.
+    Move(Option<Instant>),
+    Keep,
+    Expire,
 }
 
 /// The deadline of a [`timeout_scope`], to be looked at and moved from anywhere.
@@ -56,7 +76,7 @@ struct State {
 /// ```
 #[derive(Debug, Clone)]
 #[doc(alias = "asyncio.Timeout")]
-pub struct Deadline(Arc<Mutex<State>>);
+pub struct Deadline(Arc<Shared>);
 
 /// The timeout scope is not active: it was not entered yet, it has expired, or it is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +104,7 @@ impl Deadline {
     /// [`NotActive`] before the scope's first poll, and once it has expired or is over (TMO-14).
     #[doc(alias = "Timeout.reschedule")]
     pub fn reschedule(&self, to: impl Into<Option<Instant>>) -> Result<(), NotActive> {
-        let mut state = self.0.lock();
+        let mut state = self.0.0.lock();
         if state.status != Status::Active {
             return Err(NotActive(state.status));
         }
@@ -102,44 +122,74 @@ impl Deadline {
     /// Returns the present deadline.
     #[doc(alias = "Timeout.when")]
     pub fn when(&self) -> Option<Instant> {
-        self.0.lock().deadline
+        self.0.0.lock().deadline
     }
 
-    /// Tells whether the deadline has run out (TMO-04): true once the task has taken notice, in its
-    /// first poll after that moment. Until then [`reschedule`](Deadline::reschedule) is in time.
+    /// Tells whether the deadline has run out (TMO-04): true once its timer has fired. While the
+    /// task itself runs, it runs out when the task waits, and not before.
     #[doc(alias = "Timeout.expired")]
     pub fn expired(&self) -> bool {
-        matches!(self.0.lock().status, Status::Expiring | Status::Expired)
+        self.0.0.lock().status.has_expired()
+    }
+}
+
+impl Shared {
+    fn enter(&self) {
+        self.0.lock().status = Status::Active;
     }
 
-    fn pass_to(&self, status: Status) {
+    fn leave(&self) {
         let waker = {
             let mut state = self.0.lock();
-            state.status = status;
-            if status == Status::Active { None } else { state.waker.take() }
+            let expired = state.status.has_expired();
+            state.status = if expired { Status::Expired } else { Status::Finished };
+            state.waker.take()
         };
         drop(waker);
     }
 
-    /// The deadline to set the alarm to, if it is to be set anew. `polled`: by what is inside.
-    fn take_moved(&self, polled: bool) -> Option<Option<Instant>> {
+    /// The scope looks where its deadline is: on its way in, when it says who is to be woken, or
+    /// out. `off`: the alarm, which stands where that was, has gone off. Whether time is up is
+    /// decided here, or when the alarm goes off, and nobody moves it afterwards (TMO-16).
+    fn look(&self, polled: bool, waker: Option<&Waker>, off: bool) -> Step {
         let mut state = self.0.lock();
+        let knows = |waker: &Waker| state.waker.as_ref().is_some_and(|kept| kept.will_wake(waker));
+        if waker.is_some_and(|waker| !knows(waker)) {
+            return Step::Meet;
+        }
         state.polled = polled;
-        std::mem::take(&mut state.moved).then_some(state.deadline)
+        if std::mem::take(&mut state.moved) {
+            return Step::Move(state.deadline);
+        }
+        if off && state.status == Status::Active {
+            state.status = Status::Expiring;
+        }
+        if state.status.has_expired() { Step::Expire } else { Step::Keep }
     }
 
-    /// The scope is polled: who is to be woken when the deadline is moved?
-    fn keep_waker(&self, waker: &Waker) {
-        let mut state = self.0.lock();
-        if state.waker.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
-            return;
-        }
-        drop(state);
+    fn meet(&self, waker: &Waker) {
         let new = Some(Kept::of(waker));
-        state = self.0.lock();
-        let former = std::mem::replace(&mut state.waker, new);
-        drop(state);
+        let former = std::mem::replace(&mut self.0.lock().waker, new);
         drop(former);
+    }
+}
+
+impl Wake for Shared {
+    /// The alarm has gone off: time is up, unless the deadline was moved, or the scope is being
+    /// polled and may yet move it.
+    fn wake(self: Arc<Self>) {
+        let now = Instant::now();
+        let waker = {
+            let mut state = self.0.lock();
+            let stays = state.status == Status::Active && !state.moved && !state.polled;
+            if stays && state.deadline.is_some_and(|deadline| deadline <= now) {
+                state.status = Status::Expiring;
+            }
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            probe::wake(waker.into_waker());
+        }
     }
 }
 
@@ -150,30 +200,56 @@ pin_project! {
     pub struct TimeoutScope<F> {
         #[pin]
         timed: Timed<F>,
-        deadline: Deadline,
+        shared: Arc<Shared>,
+        // What the alarm wakes: that which is shared.
+        bell: Waker,
+        // The deadline was put off, and the alarm stands where it stood.
+        early: bool,
         entered: bool,
     }
 
     impl<F> PinnedDrop for TimeoutScope<F> {
         fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            let expired = *this.timed.project().expired;
-            this.deadline.pass_to(if expired { Status::Expired } else { Status::Finished });
+            this.shared.leave();
         }
     }
 }
 
 impl<F> TimeoutScope<F> {
-    /// Sets the alarm anew if the deadline was moved.
-    fn follow(self: Pin<&mut Self>, context: &Context<'_>, polled: bool) {
+    /// Sees to it that the alarm stands where the deadline is, and finds out if that has run out.
+    /// `waker`: on the way in.
+    fn follow(self: Pin<&mut Self>, mut waker: Option<&Waker>) {
+        let polled = waker.is_some();
         let this = self.project();
-        match this.deadline.take_moved(polled) {
-            _ if this.timed.expired || this.timed.passed => {}
-            Some(deadline) => this.timed.move_to(deadline, context.waker()),
-            None => {
-                let timed = this.timed.project();
-                if let Some(deadline) = *timed.deadline {
-                    timed.alarm.keep(deadline, context.waker());
+        let mut timed = this.timed.project();
+        while !*timed.expired && !*timed.passed {
+            // It may have come to another runtime.
+            if let Some(deadline) = timed.deadline.filter(|_| polled && timed.alarm.is_armed()) {
+                timed.alarm.as_mut().keep(deadline, this.bell);
+            }
+            let fired = timed.alarm.fired();
+            match this.shared.look(polled, waker, fired && !*this.early) {
+                // Once: there are wakers whose clones they do not take for themselves.
+                Step::Meet => waker.take().into_iter().for_each(|waker| this.shared.meet(waker)),
+                Step::Expire => *timed.expired = true,
+                Step::Move(to) => {
+                    // One that is put off leaves the alarm alone, for most are put off again
+                    // before it goes off.
+                    let later = timed.deadline.zip(to).is_some_and(|(before, now)| before <= now);
+                    *timed.deadline = to;
+                    *this.early = later && timed.alarm.may_come_early();
+                    return match to {
+                        Some(to) if *this.early => timed.alarm.keep(to, this.bell),
+                        Some(to) => timed.alarm.arm(to, this.bell),
+                        None => timed.alarm.disarm(),
+                    };
+                }
+                Step::Keep if !fired => return,
+                Step::Keep => {
+                    *this.early = false;
+                    if let Some(deadline) = timed.deadline.filter(|at| *at > Instant::now()) {
+                        return timed.alarm.arm(deadline, this.bell);
+                    }
                 }
             }
         }
@@ -186,22 +262,18 @@ impl<F: Future<Output: Outcome>> Future for TimeoutScope<F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.as_mut().project();
         if !std::mem::replace(this.entered, true) {
-            this.deadline.pass_to(Status::Active);
+            this.shared.enter();
         }
-        this.deadline.keep_waker(context.waker());
-        self.as_mut().follow(context, true);
-        let mut this = self.as_mut().project();
-        this.timed.as_mut().catch_up(context.waker());
-        if this.timed.as_ref().get_ref().went_off() {
-            this.deadline.pass_to(Status::Expiring);
-        }
-        let polled = this.timed.poll_set(context, by_error);
-        match polled {
+        self.as_mut().follow(Some(context.waker()));
+        match self.as_mut().project().timed.poll_set(context, by_error) {
             Poll::Pending => {
-                self.follow(context, false);
+                self.follow(None);
                 Poll::Pending
             }
-            Poll::Ready(end) => Poll::Ready(flatten(end)),
+            Poll::Ready(end) => {
+                self.shared.leave();
+                Poll::Ready(flatten(end))
+            }
         }
     }
 }
@@ -227,7 +299,8 @@ where
     let at = deadline(limit);
     let status = Status::Created;
     let state = State { status, deadline: at, moved: true, polled: false, waker: None };
-    let deadline = Deadline(Arc::new(Mutex::new(state)));
-    let future = body(deadline.clone());
-    TimeoutScope { timed: Timed::new(future, at), deadline, entered: false }
+    let shared = Arc::new(Shared(Mutex::new(state)));
+    let future = body(Deadline(shared.clone()));
+    let (timed, bell) = (Timed::new(future, at), Waker::from(shared.clone()));
+    TimeoutScope { timed, shared, bell, early: false, entered: false }
 }
