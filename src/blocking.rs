@@ -181,6 +181,8 @@ impl Shared {
         while let Some(job) = self.next() {
             probe::contain("a closure on a blocking thread", job);
         }
+        // It is not counted any more: what drops the runtime here is a thread-local's destructor.
+        HERE.with(|here| here.set(0));
         self.ended.notify_all();
     }
 

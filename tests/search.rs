@@ -138,7 +138,7 @@ fn a_lost_update_is_found() {
 
 #[test]
 fn what_is_no_schedule_is_refused() {
-    for text in ["", "x", "1 2", "1 2:", "1 2:x", "1 2:3 4"] {
+    for text in ["", "x", "1 2", "1 2:", "1 2:x", "1 2:3 4", "1 0:1", "1 2:1 3:1 2:4"] {
         assert!(text.parse::<Schedule>().is_err(), "{text:?}");
     }
     assert_eq!("1 9:3 2:1".parse::<Schedule>().unwrap().to_string(), "1 2:1 9:3");

@@ -32,11 +32,16 @@ async fn connect_meanwhile(act: impl AsyncFnOnce() -> Result<()>) -> Result<io::
     Ok(connecting.await)
 }
 
-/// A connection whose client has no room, and whose server does not read.
-async fn full() -> Result<(TcpStream, TcpStream)> {
+/// A connection from `main` to `server`, and its other end.
+async fn connection() -> Result<(TcpStream, TcpStream)> {
     let listener = listen().await?;
     let ours = TcpStream::connect("server:80").await?;
-    let (theirs, _) = listener.accept().await?;
+    Ok((ours, listener.accept().await?.0))
+}
+
+/// A connection whose client has no room, and whose server does not read.
+async fn full() -> Result<(TcpStream, TcpStream)> {
+    let (ours, theirs) = connection().await?;
     ours.write_all(&[7; 1000]).await?;
     sleep(seconds(1)).await;
     assert!(ours.try_write(b"more").is_err());
@@ -161,6 +166,94 @@ fn who_waits_for_room_finds_out_though_the_reset_is_cut_off() {
 }
 
 #[test]
+fn who_waits_for_room_gives_up_though_his_bytes_were_still_on_their_way() {
+    simulate(async {
+        let (ours, _theirs) = connection().await?;
+        ours.write_all(&[7; 1000]).await?;
+        sim::net().set_loss(1.0);
+        assert_eq!(kind(ours.write(b"more").await), ErrorKind::TimedOut);
+        Ok(())
+    });
+}
+
+#[test]
+fn who_waits_for_room_finds_out_that_nobody_took_his_bytes() {
+    simulate(async {
+        let (ours, theirs) = connection().await?;
+        ours.write_all(&[7; 1000]).await?;
+        drop(theirs); // in peace, for nothing has come
+        sleep(ms(15)).await;
+        sim::net().partition("main", "server");
+        sleep(seconds(5)).await;
+        sim::net().heal_all();
+        let writing = timeout_any(seconds(120), ours.write(b"more"));
+        assert_eq!(kind(writing.await?), ErrorKind::ConnectionReset);
+        Ok(())
+    });
+}
+
+#[test]
+fn who_waited_for_room_has_all_his_patience_again_in_the_next_cut() {
+    simulate(async {
+        let (ours, theirs) = full().await?;
+        sim::net().partition("main", "server");
+        sleep(seconds(60 * 15)).await;
+        sim::net().heal_all();
+        theirs.read_exact(&mut [0; 1000]).await?;
+        ours.write_all(&[7; 1000]).await?;
+        sleep(ms(15)).await;
+        sim::net().partition("main", "server");
+        let start = Instant::now();
+        assert_eq!(kind(ours.write(b"more").await), ErrorKind::TimedOut);
+        assert!(start.elapsed() > seconds(60 * 15));
+        Ok(())
+    });
+}
+
+#[test]
+fn where_all_is_lost_resets_and_word_of_what_was_read_are_lost_too() {
+    simulate(async {
+        let (ours, theirs) = full().await?;
+        sim::net().set_loss(1.0);
+        theirs.read_exact(&mut [0; 1000]).await?;
+        assert!(timeout_any(seconds(60), ours.writable()).await.is_err());
+        sim::net().set_loss(0.0);
+        ours.write_all(b"more").await?;
+        sleep(seconds(1)).await;
+        sim::net().set_loss(1.0);
+        theirs.set_linger(Some(ms(0)))?;
+        drop(theirs);
+        assert!(timeout_any(seconds(60), ours.readable()).await.is_err());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_connection_whose_client_vanishes_half_way_is_forgotten() {
+    for crashes in [true, false] {
+        simulate(async move {
+            let _listener = listen().await?;
+            let client = sim::host("client");
+            let connecting = client.spawn(async { Ok(TcpStream::connect("server:80").await?) });
+            let stream = connecting.await?;
+            match crashes {
+                true => client.crash(),
+                false => {
+                    stream.set_linger(Some(ms(0)))?;
+                    drop(stream);
+                    sim::net().partition("client", "server");
+                    sleep(seconds(1)).await;
+                    sim::net().heal_all();
+                }
+            }
+            sleep(seconds(60)).await;
+            assert_eq!(sim::net().connections(), []);
+            Ok(())
+        });
+    }
+}
+
+#[test]
 fn who_waits_for_room_goes_on_when_the_link_is_whole_in_time() {
     simulate(async {
         let (ours, theirs) = full().await?;
@@ -178,9 +271,13 @@ fn who_waits_for_room_goes_on_when_the_link_is_whole_in_time() {
 
 #[test]
 fn waiting_for_a_reader_that_never_reads_is_a_deadlock_at_once() {
-    let slow = sim::Builder::new().buffer(1000).time_limit(seconds(10));
+    let slow = sim::Builder::new().buffer(1000).time_limit(seconds(100));
     let stuck = slow.run(async {
         let (ours, theirs) = full().await?;
+        // A question that was to be asked is none any more.
+        sim::net().partition("main", "server");
+        sleep(seconds(90)).await;
+        sim::net().heal_all();
         ours.write_all(b"more").await?;
         drop(theirs);
         Ok(())

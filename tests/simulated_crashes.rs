@@ -211,3 +211,21 @@ fn a_listener_that_outlives_the_crash_is_not_the_one_that_listens_afterwards() {
         accepted.await
     });
 }
+
+#[test]
+fn what_is_lost_in_a_crash_does_not_look_like_the_end_of_the_bytes() {
+    simulate(async {
+        let server = sim::host("server");
+        let binding = server.spawn(async { Ok(TcpListener::bind("0.0.0.0:80").await?) });
+        let listener = binding.await?;
+        let client = sim::host("client");
+        let ours = client.spawn(async { Ok(TcpStream::connect("server:80").await?) }).await?;
+        let (theirs, _) = listener.accept().await?;
+        theirs.write_all(b"hello").await?;
+        client.crash();
+        assert!(ours.read(&mut [0; 8]).await.is_err());
+        assert!(ours.peek(&mut [0; 8]).await.is_err());
+        assert!(ours.write(b"hello").await.is_err());
+        Ok(())
+    });
+}

@@ -118,6 +118,20 @@ fn a_full_backlog_keeps_others_waiting() {
 }
 
 #[test]
+fn a_full_backlog_keeps_those_waiting_who_come_together() {
+    simulate(async {
+        let server = sim::host("server");
+        let binding = server.spawn(async { Ok(TcpListener::bind("0.0.0.0:80").await?) });
+        let _listener = binding.await?;
+        let connect = |_| spawn(async { Ok(TcpStream::connect("server:80").await?) });
+        let tasks: Vec<_> = (0..2000).map(connect).collect();
+        sleep(ms(500)).await;
+        assert_eq!(tasks.iter().filter(|task| task.is_finished()).count(), 1025);
+        Ok(())
+    });
+}
+
+#[test]
 fn a_crashed_host_says_nothing_and_answers_by_a_reset() {
     simulate(async {
         let log = Log::new();

@@ -179,7 +179,9 @@ fn a_run_that_will_not_end_can_be_limited() {
     };
     let error = sim::Builder::new().turn_limit(1000).run(spinning).unwrap_err();
     assert!(error.is::<sim::LimitReached>());
-    assert!(error.to_string().starts_with("the simulation has reached its limit\n  main ("));
+    let text = error.to_string();
+    assert!(text.starts_with("the simulation has reached its limit\n  main ("), "{text}");
+    assert!(text.ends_with(") could run"), "{text}");
 
     let log = Log::new();
     let guard = log.on_drop("dropped");

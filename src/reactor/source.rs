@@ -317,7 +317,7 @@ impl Sources {
     pub(super) fn close(&self, spot: Spot) {
         let wakers = spot.inner.lock().waiters.take(true, true);
         self.pages.lock().free.push(spot);
-        drop(wakers);
+        wakers.discard();
     }
 
     /// The source of an event's key.

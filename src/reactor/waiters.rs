@@ -54,6 +54,15 @@ impl Wakers {
         Wakers::Many(wakers.into_iter().collect())
     }
 
+    /// Drops them unused; a panic goes no further.
+    pub(super) fn discard(self) {
+        match self {
+            Wakers::None => {}
+            Wakers::One(waker) => probe::drop_waker(waker),
+            Wakers::Many(wakers) => wakers.into_iter().for_each(probe::drop_waker),
+        }
+    }
+
     /// A panic of one takes nothing from the others, nor from what came with the same events.
     #[inline]
     pub(super) fn wake(self) {

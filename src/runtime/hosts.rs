@@ -286,7 +286,8 @@ impl Net {
     ///
     /// A lost packet is sent again, later and later each time, and those behind it wait for it.
     /// Loss is delay, therefore, until too many attempts in a row have failed: then the connection
-    /// ends with [`TimedOut`](std::io::ErrorKind::TimedOut).
+    /// ends with [`TimedOut`](std::io::ErrorKind::TimedOut). Resets, and word of what was read, are
+    /// lost only where everything is.
     ///
     /// # Panics
     /// If it is not between 0 and 1.
@@ -403,12 +404,12 @@ impl Link {
 
     /// Cuts it; see [`Net::partition`].
     pub fn cut(&self) {
-        self.net.network().cut(self.a, self.b);
+        self.net.network().set_cut(self.a, self.b, true);
     }
 
     /// Heals it; see [`Net::heal`].
     pub fn heal(&self) {
-        self.net.network().heal(self.a, self.b);
+        self.net.network().set_cut(self.a, self.b, false);
     }
 
     /// Returns whether it is cut.

@@ -1,5 +1,6 @@
 //! The search for a seed that makes a program fail, and for the shortest way to say how.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 use std::num::ParseIntError;
 use std::ops::Range;
@@ -270,13 +271,16 @@ impl FromStr for Schedule {
         let first = words.next().unwrap_or_default();
         let no = |word: &str| ParseScheduleError(word.to_owned());
         let seed = first.parse().map_err(|_: ParseIntError| no(first))?;
-        let deviation = |word: &str| {
+        // Turns count from one, and each has one choice.
+        let mut taken = BTreeSet::from([0]);
+        let mut deviation = |word: &str| {
             let (turn, choice) = word.split_once(':')?;
             let choice = match choice {
                 "hold" => Choice::Hold,
                 place => Choice::Place(place.parse().ok()?),
             };
-            Some(Deviation { turn: turn.parse().ok()?, choice })
+            let turn = turn.parse().ok().filter(|turn| taken.insert(*turn))?;
+            Some(Deviation { turn, choice })
         };
         let deviations: Result<Vec<_>, _> =
             words.map(|word| deviation(word).ok_or_else(|| no(word))).collect();

@@ -49,6 +49,10 @@ impl Links {
         self.links.entry((a.min(b), a.max(b))).or_default()
     }
 
+    pub(super) fn heal_all(&mut self) {
+        self.links.values_mut().for_each(|link| link.cut = false);
+    }
+
     fn find(&self, (a, b): (usize, usize)) -> Option<&Link> {
         self.links.get(&(a.min(b), a.max(b)))
     }

@@ -109,7 +109,7 @@ impl State {
         let Some(queue) = self.listener(id).filter(|_| !refused) else {
             return self.send(id, Side::Server, Payload::Refusal);
         };
-        if queue.ready.len() > queue.limit {
+        if queue.ready.len() + queue.half_open.len() > queue.limit {
             return; // It is too crowded to hear this.
         }
         queue.half_open.push(id);

@@ -31,7 +31,7 @@ pub(super) type Id = u64;
 pub(crate) struct Network(Mutex<State>);
 
 /// Something that will happen.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Event {
     /// A flight from that side reaches the other.
     Arrives(Id, Side, u64),
@@ -148,11 +148,29 @@ impl State {
 
     /// Forgets what will come next, if it matters to nobody any more: no time is to pass for it.
     fn forget(&mut self) {
-        while let Some((_, event)) = self.agenda.first_key_value()
-            && let Event::Arrives(id, side, number) | Event::Again(id, side, number) = *event
-            && self.end(id, side).is_none_or(|end| end.flight(number).is_none())
-        {
+        while let Some((_, event)) = self.agenda.first_key_value() {
+            let event = *event;
+            if self.matters(event) {
+                return;
+            }
+            if let Event::Asks(id, side) = event
+                && let Some(end) = self.end(id, side)
+            {
+                end.asked = None;
+            }
             self.agenda.pop_first();
+        }
+    }
+
+    fn matters(&mut self, event: Event) -> bool {
+        match event {
+            Event::Arrives(id, from, number) | Event::Again(id, from, number) => {
+                self.end(id, from).is_some_and(|end| end.flight(number).is_some())
+            }
+            Event::Room(id, side, _) | Event::Reset(id, side) => {
+                self.end(id, side).is_some_and(|end| !end.over)
+            }
+            Event::Asks(id, side) => self.is_in_doubt(id, side),
         }
     }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::connection::Side;
+use super::connection::{Connection, Side};
+use super::links::Links;
 use super::listener::Listener;
 use super::network::{Network, State};
 use super::stream::Stream;
@@ -89,11 +90,10 @@ impl Network {
     /// Sets how many packets are lost: between two hosts, or wherever nothing else was set.
     pub(crate) fn set_loss(&self, between: Option<(usize, usize)>, loss: f64) {
         self.with(|state| {
-            match between {
-                Some((a, b)) => state.links.link(a, b).loss = Some(loss),
-                None => state.links.weather.loss = loss,
-            }
-            state.doubt_all();
+            state.change_links(|links, _| match between {
+                Some((a, b)) => links.link(a, b).loss = Some(loss),
+                None => links.weather.loss = loss,
+            });
         });
     }
 
@@ -101,36 +101,23 @@ impl Network {
         self.with(|state| state.links.is_cut((a, b)))
     }
 
-    pub(crate) fn cut(&self, a: usize, b: usize) {
-        self.with(|state| {
-            state.links.link(a, b).cut = true;
-            state.doubt_all();
-        });
-    }
-
-    pub(crate) fn heal(&self, a: usize, b: usize) {
-        self.with(|state| state.heal(a, b));
+    /// Cuts, or heals, the link between two hosts.
+    pub(crate) fn set_cut(&self, a: usize, b: usize, cut: bool) {
+        self.with(|state| state.change_links(|links, _| links.link(a, b).cut = cut));
     }
 
     /// Cuts, or heals, the links from a host to all others.
     pub(crate) fn isolate(&self, host: usize, cut: bool) {
         self.with(|state| {
-            for other in (0..state.hosts()).filter(|other| *other != host) {
-                match cut {
-                    true => state.links.link(host, other).cut = true,
-                    false => state.heal(host, other),
-                }
-            }
-            state.doubt_all();
+            state.change_links(|links, hosts| {
+                let others = (0..hosts).filter(|other| *other != host);
+                others.for_each(|other| links.link(host, other).cut = cut);
+            });
         });
     }
 
     pub(crate) fn heal_all(&self) {
-        self.with(|state| {
-            for a in 0..state.hosts() {
-                (a..state.hosts()).for_each(|b| state.heal(a, b));
-            }
-        });
+        self.with(|state| state.change_links(|links, _| links.heal_all()));
     }
 
     /// Has attempts to connect to that address refused, or not any more.
@@ -190,9 +177,15 @@ impl Network {
 }
 
 impl State {
-    fn heal(&mut self, a: usize, b: usize) {
-        if std::mem::replace(&mut self.links.link(a, b).cut, false) {
-            self.catch_up(a, b);
-        }
+    /// Changes links, of so many hosts: what waits for one that is whole again goes on, and who
+    /// cannot be reached any more is in doubt.
+    fn change_links(&mut self, change: impl FnOnce(&mut Links, usize)) {
+        let hosts = self.connections.values().map(Connection::hosts);
+        let mut dead: Vec<_> = hosts.filter(|hosts| self.links.is_dead(*hosts)).collect();
+        let count = self.hosts();
+        change(&mut self.links, count);
+        dead.retain(|hosts| !self.links.is_dead(*hosts));
+        self.catch_up(&dead);
+        self.doubt_all();
     }
 }

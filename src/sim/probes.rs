@@ -1,4 +1,5 @@
-//! Window probes: who waits for room asks now and then whether the other end is still there.
+//! Probes: who waits for room asks now and then whether the other end is still there, and so does a
+//! listener, of one whose entry does not come.
 //!
 //! An end that is there answers, and nothing changes. So a question stands in the agenda only
 //! while it would bring something else to light: a writer whose reader never reads is stuck, and
@@ -11,13 +12,17 @@ use super::network::{Event, Id, State};
 use super::transfer::{PATIENCE, RETRIES};
 
 impl State {
-    /// Does that end wait for room that nothing under way can bring?
-    fn is_in_doubt(&self, id: Id, side: Side) -> bool {
+    /// Does that end wait for room, or for an entry, that nothing under way can bring?
+    pub(super) fn is_in_doubt(&self, id: Id, side: Side) -> bool {
         let Some(connection) = self.connections.get(&id) else { return false };
         let end = &connection[side];
-        let waits = end.holder == Holder::Program
-            && (end.open && !end.over)
-            && (end.room == 0 && end.flights.is_empty());
+        let waits = !end.over
+            && end.flights.is_empty()
+            && match end.holder {
+                Holder::Program => end.open && end.room == 0,
+                Holder::Listener => !end.open,
+                Holder::Nobody => false,
+            };
         waits && (connection[!side].over || self.links.is_dead(connection.hosts()))
     }
 

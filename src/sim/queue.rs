@@ -16,6 +16,16 @@ pub(super) struct Entry {
     pub(super) what: What,
 }
 
+impl Entry {
+    /// The number of the task, if it is one, and the host.
+    fn task(&self) -> Option<(u64, usize)> {
+        match &self.what {
+            What::Task(task) => Some((task.number(), self.host)),
+            _ => None,
+        }
+    }
+}
+
 pub(super) enum What {
     Task(Runnable),
     /// A closure for a thread. Like a task it may be overtaken.
@@ -130,12 +140,14 @@ impl Queue {
         moments.filter(|until| *until != Instant::NEVER).min()
     }
 
-    /// The hosts of the tasks that could run, if these did not stand still; with their numbers.
+    /// The tasks that could run.
+    pub(super) fn ready(&self) -> impl Iterator<Item = u64> {
+        self.entries.iter().chain(&self.held).filter_map(Entry::task).map(|(task, _)| task)
+    }
+
+    /// The tasks that could run if their hosts did not stand still; with these.
     pub(super) fn asleep(&self) -> impl Iterator<Item = (u64, usize)> {
-        self.asleep.iter().filter_map(|entry| match &entry.what {
-            What::Task(task) => Some((task.number(), entry.host)),
-            _ => None,
-        })
+        self.asleep.iter().filter_map(Entry::task)
     }
 
     /// It is that late: some hosts go on.

@@ -11,7 +11,7 @@ impl World {
     /// Tells, line by line, which tasks are left and what each of them awaits.
     pub(crate) fn report(&self, why: &str) -> String {
         let waits = self.network().with(|state| state.waits());
-        let asleep = self.asleep();
+        let (asleep, ready) = (self.asleep(), self.ready());
         let mut text = String::from(why);
         for task in self.live() {
             // Writing to a `String` cannot fail.
@@ -20,6 +20,7 @@ impl World {
             let wait = waits.iter().find(|(waiting, _)| *waiting == number);
             let _ = match (asleep.get(&number), task.awaits(), wait) {
                 (Some(host), ..) => write!(text, " could run, but {host} stands still"),
+                _ if ready.contains(&number) => write!(text, " could run"),
                 (_, Some(other), _) => write!(text, " awaits {}", other.name()),
                 (_, None, Some((_, what))) => write!(text, " awaits {what}"),
                 (_, None, None) => write!(text, " awaits {}", noted(number)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::connection::{End, Options, Payload, Side};
+use super::connection::{End, Holder, Options, Payload, Side};
 use super::network::{Id, Network, State};
 use super::waiting::Ticket;
 use super::{Endpoint, Way, closed};
@@ -60,14 +60,13 @@ impl Stream {
     }
 
     fn read_some(&self, state: &mut State, buffer: &mut [u8]) -> io::Result<usize> {
-        let end = state.end(self.id, self.side).ok_or_else(closed)?;
-        let count = end.read(buffer, false)?;
+        let count = self.held(state)?.read(buffer, false)?;
         state.say_read(self.id, self.side, count);
         Ok(count)
     }
 
     pub(crate) fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.with(|end| end.read(buffer, true))
+        self.network.with(|state| self.held(state)?.read(buffer, true))
     }
 
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -80,8 +79,7 @@ impl Stream {
     }
 
     fn write_some(&self, state: &mut State, bytes: &[u8]) -> io::Result<usize> {
-        let end = state.end(self.id, self.side).ok_or_else(closed)?;
-        let count = end.may_write(bytes.len())?;
+        let count = self.held(state)?.may_write(bytes.len())?;
         state.send_bytes(self.id, self.side, &bytes[..count]);
         Ok(count)
     }
@@ -143,6 +141,13 @@ impl Stream {
 
     fn option<R>(&self, act: impl FnOnce(&mut Options) -> R) -> io::Result<R> {
         self.with(|end| Ok(act(&mut end.options)))
+    }
+
+    /// The end, unless it is nobody's, as its host has crashed: what is lost with it must not look
+    /// like the end of the bytes.
+    fn held<'s>(&self, state: &'s mut State) -> io::Result<&'s mut End> {
+        let end = state.end(self.id, self.side);
+        end.filter(|end| end.holder == Holder::Program).ok_or_else(closed)
     }
 
     fn with<R>(&self, act: impl FnOnce(&mut End) -> io::Result<R>) -> io::Result<R> {

@@ -97,6 +97,7 @@ impl State {
         while let Some(payload) = self.end(id, from).and_then(|end| end.land()) {
             self.deliver(id, !from, payload);
         }
+        self.doubt(id, from);
     }
 
     /// That side gets what the other has sent.
@@ -105,6 +106,9 @@ impl State {
         if end.over || end.holder == Holder::Nobody {
             // To the end of the bytes, one who has left in peace says nothing.
             if end.over || !matches!(payload, Payload::End) {
+                // It is gone for good: who waits for room has to find out, if the reset is lost.
+                end.over = true;
+                end.ground();
                 self.send_reset(id, !to);
             }
             return;
@@ -149,7 +153,7 @@ impl State {
     pub(super) fn say_read(&mut self, id: Id, reader: Side, count: usize) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let hosts = connection.hosts();
-        if self.links.is_cut(hosts) {
+        if self.links.is_dead(hosts) {
             connection[reader].unsaid += count;
         } else if count > 0 {
             let delay = self.travel(hosts);
@@ -160,7 +164,7 @@ impl State {
     /// That side learns that so many of its bytes were read.
     pub(super) fn make_room(&mut self, id: Id, side: Side, count: usize) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        if self.links.is_cut(connection.hosts()) {
+        if self.links.is_dead(connection.hosts()) {
             connection[!side].unsaid += count;
             return;
         }
@@ -168,16 +172,20 @@ impl State {
         connection[side].writers.take(&mut self.woken);
     }
 
-    /// A link is whole again: word of what was read meanwhile goes back.
-    pub(super) fn catch_up(&mut self, a: usize, b: usize) {
-        let over = |hosts: (usize, usize)| hosts == (a, b) || hosts == (b, a);
+    /// These links are whole again: word of what was read meanwhile goes back, and who has asked
+    /// in vain has an answer.
+    pub(super) fn catch_up(&mut self, links: &[(usize, usize)]) {
+        let over = |hosts: (usize, usize)| links.contains(&hosts);
         let owing: Vec<(Id, Side, usize)> = self
             .connections
             .iter_mut()
             .filter(|(_, connection)| over(connection.hosts()))
             .flat_map(|(id, connection)| {
-                [Side::Client, Side::Server]
-                    .map(|side| (*id, side, std::mem::take(&mut connection[side].unsaid)))
+                [Side::Client, Side::Server].map(|side| {
+                    let end = &mut connection[side];
+                    end.asked = end.asked.map(|_| 0);
+                    (*id, side, std::mem::take(&mut end.unsaid))
+                })
             })
             .collect();
         for (id, side, count) in owing {
@@ -196,7 +204,7 @@ impl State {
 
     pub(super) fn reset_arrives(&mut self, id: Id, side: Side) {
         let Some(connection) = self.connections.get(&id) else { return };
-        if self.links.is_cut(connection.hosts()) {
+        if self.links.is_dead(connection.hosts()) {
             return self.doubt(id, side);
         }
         let end = &connection[side];

@@ -3,7 +3,7 @@
 //! The queue is locked, though one thread runs everything: wakers may be carried to other threads,
 //! and a wake from there must be safe, if it is not repeatable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::Waker;
@@ -392,6 +392,11 @@ impl World {
         let asleep: Vec<_> = self.queue.lock().asleep().collect();
         let name = |host| self.network.name_and_address(host).0;
         asleep.into_iter().map(|(task, host)| (task, name(host))).collect()
+    }
+
+    /// The tasks that could run.
+    pub(super) fn ready(&self) -> BTreeSet<u64> {
+        self.queue.lock().ready().collect()
     }
 
     /// The unfinished tasks, in the order of their spawning.
