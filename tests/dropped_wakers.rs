@@ -20,6 +20,7 @@ use filch::{catch_cancelled, timeout_scope, to_thread, wait};
 mod common;
 
 use common::seconds;
+use futures::AsyncRead;
 
 /// A waker that does something when it is cloned, and panics when it is dropped.
 #[derive(Default)]
@@ -194,6 +195,9 @@ async fn sockets_are_left() -> filch::Result<()> {
     exchange(ours.read(&mut [0]));
     unwind(listener.accept());
     exchange(listener.accept());
+    // A passer-by goes when the stream does.
+    let (ours, _theirs) = connection().await?;
+    unwind(poll_fn(move |context| Pin::new(&mut &ours).poll_read(context, &mut [0])));
     Ok(())
 }
 

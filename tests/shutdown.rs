@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use filch::sync::oneshot;
-use filch::{Handle, Runtime, Task};
+use filch::{Handle, Runtime, Task, to_thread};
 use filch::{catch_cancelled, catch_cancelled_any, sleep, timeout, yield_now};
 use futures::task::AtomicWaker;
 
@@ -232,6 +232,36 @@ fn a_runtime_that_ends_with_its_thread_still_calls_back() {
     };
     thread::spawn(keeps).join().unwrap();
     assert_eq!(called.iter().collect::<Vec<_>>(), ["late", "ended by force"]);
+}
+
+#[test]
+fn a_runtime_ends_with_one_of_its_blocking_threads() {
+    struct Last(Option<Arc<Runtime>>, mpsc::Sender<&'static str>);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            drop(self.0.take());
+            self.1.send("over").unwrap();
+        }
+    }
+    thread_local! {
+        static KEPT: RefCell<Option<Last>> = const { RefCell::new(None) };
+    }
+    let idle = Duration::from_millis(1);
+    let runtime = Arc::new(Runtime::builder().workers(1).blocking_idle(idle).build().unwrap());
+    let ((tell, told), (go, may_go)) = (mpsc::channel(), mpsc::channel::<()>());
+    let last = Last(Some(runtime.clone()), tell);
+    let keep = async move {
+        let keep = to_thread(move || {
+            KEPT.set(Some(last));
+            may_go.recv()
+        });
+        keep.await.map(drop)
+    };
+    runtime.handle().spawn(keep).detach();
+    drop(runtime);
+    // The thread waits for more to do; it has what it keeps to itself when nothing comes.
+    drop(go);
+    assert_eq!(told.recv(), Ok("over"));
 }
 
 /// A runtime with a task that has begun, and cleans up before it tells `cleaned`.

@@ -258,6 +258,15 @@ fn refusal<T: Send + 'static>(closure: impl FnOnce() -> T + Send + 'static) -> S
 }
 
 #[test]
+fn closure_of_a_simulation_runs_no_main_task() {
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let said = refusal(move || runtime.block_on(async { Ok(()) }));
+    assert!(said.contains("would go by the simulation's clock"), "{said}");
+    let said = refusal(|| filch::run(async { Ok(()) }));
+    assert!(said.contains("would go by the simulation's clock"), "{said}");
+}
+
+#[test]
 fn closure_of_a_simulation_that_would_wait_for_it_panics() {
     let says = |text: String| assert!(text.contains("a simulation runs on this thread"), "{text}");
     says(refusal(|| Handle::current().spawn(async { Ok(1) }).wait()));

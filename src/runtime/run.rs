@@ -15,7 +15,7 @@ use crate::sys::{Arc, Mutex, assert_real, thread};
 use crate::task::handle::Task;
 use crate::task::memory::{Home, Kind};
 use crate::task::raw::{self, First};
-use crate::task::{jobs, vars};
+use crate::task::{jobs, reasons, vars};
 
 /// Where a runtime cannot be blocked for.
 const INSTEAD: &str = "await the future, or spawn it";
@@ -80,7 +80,7 @@ pub struct Runtime {
 /// [`Interrupted`](crate::Interrupted), if Ctrl-C has ended it (RUN-08).
 ///
 /// # Panics
-/// Inside a task or a callback: await the future there, or spawn it.
+/// Inside a task or a callback: await the future there, or spawn it. In a closure of a simulation.
 ///
 /// # Examples
 ///
@@ -100,9 +100,17 @@ where
     F: Future<Output: Outcome<Value = T>>,
 {
     assert_real();
-    jobs::refuse_to_block("`run`", INSTEAD);
+    refuse("`run`");
     let on_main_thread = thread::current().name() == Some("main");
     Runtime::builder().ctrl_c(on_main_thread).build()?.block_on(main)
+}
+
+/// Panics where no main task can be run.
+#[track_caller]
+fn refuse(what: &str) {
+    jobs::refuse_to_block(what, INSTEAD);
+    let why = "in a closure of a simulation would go by the simulation's clock";
+    assert!(!reasons::is_simulating(), "{what} {why}: use a plain thread");
 }
 
 impl Runtime {
@@ -145,8 +153,8 @@ impl Runtime {
     /// [listens](Builder::ctrl_c) and Ctrl-C has ended it.
     ///
     /// # Panics
-    /// Inside a task or a callback: await the future there, or spawn it. In a forked process, where
-    /// this [cannot run](Runtime#forks).
+    /// Inside a task or a callback: await the future there, or spawn it. In a closure of a
+    /// simulation; in a forked process, where this [cannot run](Runtime#forks).
     #[track_caller]
     pub fn block_on<F, T>(&self, main: F) -> Result<T>
     where
@@ -166,7 +174,7 @@ impl Runtime {
     /// As of [`block_on`](Runtime::block_on).
     ///
     /// # Panics
-    /// Inside a task or a callback; in a forked process.
+    /// As [`block_on`](Runtime::block_on).
     ///
     /// # Examples
     ///
@@ -241,7 +249,7 @@ impl Runtime {
     where
         F: Future<Output: Outcome<Value = T>>,
     {
-        jobs::refuse_to_block("`block_on`", INSTEAD);
+        refuse("`block_on`");
         let desk = Arc::new(Desk::new());
         let home =
             Home::new(Box::new(Post(desk.clone(), self.handle.settings().clone())), Kind::Shared);

@@ -281,7 +281,7 @@ impl<F: Future<Output: Outcome>> Future for TimeoutWhenSwept<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if *this.passed {
-            return go_on(Cancelled::new(None)).map(|cancelled| Err(cancelled.into()));
+            return go_on(Cancelled::new(None), context).map(|cancelled| Err(cancelled.into()));
         }
         let entry = this.limit.get_or_insert_with(Entry::new);
         let over = entry.limit.is_over(context.waker());
@@ -294,7 +294,7 @@ impl<F: Future<Output: Outcome>> Future for TimeoutWhenSwept<F> {
             }
             Exit::Unwound { cancelled, mine: false } => {
                 *this.passed = true;
-                go_on(cancelled).map(|cancelled| Err(cancelled.into()))
+                go_on(cancelled, context).map(|cancelled| Err(cancelled.into()))
             }
         }
     }

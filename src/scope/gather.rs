@@ -65,7 +65,7 @@ impl Gathering {
     /// Waits until it is decided. `Err`: one of them failed, or was cancelled by somebody else.
     fn poll(&mut self, context: &mut Context<'_>, collect: bool) -> Poll<Result<()>> {
         if self.passed {
-            return self.go_on(None);
+            return self.go_on(None, context);
         }
         let decided = ready!(self.poll_noted(context));
         let several = self.watch.several();
@@ -73,7 +73,9 @@ impl Gathering {
         match error {
             Some(error) if !collect && !error.is_cancelled() => Poll::Ready(Err(error)),
             // What comes back, once all have ended, is the awaiter's own request (GAT-08).
-            error if several.answer_request() => self.go_on(error.and_then(Error::into_message)),
+            error if several.answer_request() => {
+                self.go_on(error.and_then(Error::into_message), context)
+            }
             Some(error) if !collect => Poll::Ready(Err(error)),
             _ => Poll::Ready(Ok(())),
         }
@@ -98,9 +100,9 @@ impl Gathering {
     }
 
     /// The scope that this stands in is unwound.
-    fn go_on<T>(&mut self, message: Option<Message>) -> Poll<Result<T>> {
+    fn go_on<T>(&mut self, message: Option<Message>, context: &Context<'_>) -> Poll<Result<T>> {
         self.passed = true;
-        match current::with(|current| current.unwind(message.clone())) {
+        match current::with(|current| current.unwind(message.clone(), context.waker())) {
             Some(()) => Poll::Pending,
             None => Poll::Ready(Err(Error::cancelled(message))),
         }

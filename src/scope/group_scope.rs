@@ -148,7 +148,7 @@ impl<F: Future<Output: Outcome>> GroupScope<F> {
                 self.poll_wait(context, true)
             }
             Stage::Wait(..) => self.poll_wait(context, false),
-            Stage::Passed => go_on(None),
+            Stage::Passed => go_on(None, context),
         }
     }
 
@@ -217,11 +217,11 @@ impl<F: Future<Output: Outcome>> GroupScope<F> {
         let alone = this.grouped.leave(!errors.is_empty()) && cancelled;
         match (ended, late) {
             _ if !errors.is_empty() => Poll::Ready(Err(Error::group(errors))),
-            (Some(Ok(_)), Some(late)) if cancelled && !alone => go_on(late.into_message()),
+            (Some(Ok(_)), Some(late)) if cancelled && !alone => go_on(late.into_message(), context),
             (Some(Ok(value)), _) => Poll::Ready(Ok(Some(value))),
             (Some(Err(_)), _) if alone => Poll::Ready(Ok(None)),
             (Some(Err(message)), late) => {
-                go_on(message.or_else(|| late.and_then(Cancelled::into_message)))
+                go_on(message.or_else(|| late.and_then(Cancelled::into_message)), context)
             }
             (None, _) => unreachable!("the body's error is one of the errors"),
         }
@@ -240,8 +240,8 @@ fn take<T>(children: &Children, stage: &mut Stage<T>, cancelled: Option<Cancelle
 }
 
 /// Lets a request go on to the scope around.
-fn go_on<T>(message: Option<Message>) -> Poll<T> {
-    current::with(|current| current.unwind(message));
+fn go_on<T>(message: Option<Message>, context: &Context<'_>) -> Poll<T> {
+    current::with(|current| current.unwind(message, context.waker()));
     Poll::Pending
 }
 

@@ -53,7 +53,7 @@ impl<F: Future> Timed<F> {
     ) -> Poll<End<F::Output>> {
         let mut this = self.project();
         if *this.passed {
-            return go_on(Cancelled::new(None)).map(End::Cancelled);
+            return go_on(Cancelled::new(None), context).map(End::Cancelled);
         }
         let exit = ready!(this.scoped.poll(context, *this.expired, sort));
         this.alarm.as_mut().disarm();
@@ -64,7 +64,7 @@ impl<F: Future> Timed<F> {
             }
             Exit::Unwound { cancelled, mine: false } => {
                 *this.passed = true;
-                go_on(cancelled).map(End::Cancelled)
+                go_on(cancelled, context).map(End::Cancelled)
             }
         }
     }

@@ -193,7 +193,13 @@ impl Endpoint for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.network.with(|state| state.release(self.id, self.side));
+        // Passers-by go with it, outside of the lock.
+        let _waiters = self.network.with(|state| {
+            let end = state.end(self.id, self.side);
+            let waiters = end.map(|end| [&mut end.readers, &mut end.writers].map(std::mem::take));
+            state.release(self.id, self.side);
+            waiters
+        });
     }
 }
 

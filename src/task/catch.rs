@@ -99,11 +99,11 @@ impl Cancelled {
     /// Outside a task.
     pub async fn raise(self) -> ! {
         let mut message = Some(self.into_message());
-        std::future::poll_fn(|_| {
+        std::future::poll_fn(|context| {
             let message = message.take().flatten();
-            current::with(|current| current.unwind(message)).unwrap_or_else(|| {
-                panic!("a cancellation can be raised only inside a task: return it as an error")
-            });
+            current::with(|current| current.unwind(message, context.waker())).unwrap_or_else(
+                || panic!("a cancellation can be raised only inside a task: return it as an error"),
+            );
             Poll::<std::convert::Infallible>::Pending
         })
         .await;

@@ -11,6 +11,7 @@ use crate::error::{Cancelled, Error, Message, Result};
 use crate::probe;
 use crate::sys::thread_local;
 use crate::task::cancel;
+use crate::task::jobs;
 use crate::task::notes::{Carried, Key, Note, Remains};
 use crate::task::present::Present;
 use crate::task::raw::{Header, News, TaskRef};
@@ -463,8 +464,14 @@ impl Current {
         drop_inside();
     }
 
-    /// Unwinds the present scope: it ends as cancelled, whatever its poll returns.
-    pub(crate) fn unwind(&self, message: Option<Message>) {
+    /// Unwinds the present scope: it ends as cancelled, whatever its poll returns. `waker`: with
+    /// which that is polled that does not go on. If it is another one than the scope's, it may
+    /// belong to others, too, who look at it again when this poll is over.
+    pub(crate) fn unwind(&self, message: Option<Message>, waker: &Waker) {
+        if !self.is_through(waker) {
+            let waker = waker.clone();
+            jobs::run(Box::new(move || probe::wake(waker)));
+        }
         let scope = self.scope();
         self.scopes(|scopes| scopes.unwind(scope, message));
     }

@@ -51,10 +51,10 @@ pub(crate) fn by_nothing<T>(output: T) -> Result<T, Cancelled> {
 
 /// Lets a request that is not this scope's go on to the scope around. Without a task that could be
 /// unwound, it comes back.
-pub(crate) fn go_on(cancelled: Cancelled) -> Poll<Cancelled> {
+pub(crate) fn go_on(cancelled: Cancelled, context: &Context<'_>) -> Poll<Cancelled> {
     let mut cancelled = Some(cancelled);
     let unwound = current::with(|current| {
-        current.unwind(cancelled.take().and_then(Cancelled::into_message));
+        current.unwind(cancelled.take().and_then(Cancelled::into_message), context.waker());
     });
     match (unwound, cancelled) {
         (None, Some(cancelled)) => Poll::Ready(cancelled),
@@ -382,7 +382,10 @@ impl Scope {
             let place = (self.place, self.generation);
             header.with_cold(|cold, _| cold.news.gone.push(place));
             header.state.unlock_news();
-            owner.wake();
+            // What was to be delivered there has to be delivered elsewhere.
+            if header.state.requests() > 0 {
+                owner.wake();
+            }
         }
     }
 

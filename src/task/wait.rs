@@ -48,7 +48,7 @@ impl Wait {
             if task.is_cancelled() {
                 // It is our own request that comes back: the awaiter is unwound, and sees no `Err`.
                 let message = task.error().and_then(Error::into_message);
-                current::with(|current| current.unwind(message));
+                current::with(|current| current.unwind(message, context.waker()));
                 return Poll::Pending;
             }
         }
