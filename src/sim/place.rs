@@ -1,5 +1,6 @@
 //! Where on the network a program stands, and what it can do there.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -181,7 +182,7 @@ impl State {
     /// cannot be reached any more is in doubt.
     fn change_links(&mut self, change: impl FnOnce(&mut Links, usize)) {
         let hosts = self.connections.values().map(Connection::hosts);
-        let mut dead: Vec<_> = hosts.filter(|hosts| self.links.is_dead(*hosts)).collect();
+        let mut dead: BTreeSet<_> = hosts.filter(|hosts| self.links.is_dead(*hosts)).collect();
         let count = self.hosts();
         change(&mut self.links, count);
         dead.retain(|hosts| !self.links.is_dead(*hosts));

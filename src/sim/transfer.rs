@@ -1,5 +1,6 @@
 //! How what one end sends gets to the other: flights, losses, room, resets.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -174,7 +175,7 @@ impl State {
 
     /// These links are whole again: word of what was read meanwhile goes back, and who has asked
     /// in vain has an answer.
-    pub(super) fn catch_up(&mut self, links: &[(usize, usize)]) {
+    pub(super) fn catch_up(&mut self, links: &BTreeSet<(usize, usize)>) {
         let over = |hosts: (usize, usize)| links.contains(&hosts);
         let owing: Vec<(Id, Side, usize)> = self
             .connections
