@@ -85,7 +85,8 @@ impl TcpStream {
         TcpStream { socket }
     }
 
-    /// Reads what is there, at least one byte, waiting for it; 0 is the end of the stream.
+    /// Reads what is there, at least one byte, waiting for it; 0 is the end of the stream. Where
+    /// there is no room for a byte, it waits for one all the same, and gives 0.
     ///
     /// # Errors
     /// The system's, for example that the peer has reset the connection.
