@@ -6,18 +6,25 @@
 #[path = "common/sockets.rs"]
 mod sockets;
 
-use std::io;
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::time::Duration;
 
 use fastrand::Rng;
 use filch::net::{TcpListener, TcpStream};
 use filch::{Result, Runtime, sim, sleep};
+use futures::FutureExt;
 use sockets::pair;
+
+/// What comes of it without waiting.
+fn at_once(work: impl Future<Output = io::Result<usize>>) -> Result<usize, ErrorKind> {
+    let result = work.now_or_never().unwrap_or(Err(ErrorKind::WouldBlock.into()));
+    result.map_err(|error| error.kind())
+}
 
 /// Does something with one of two ends, and says what came of it.
 fn step(rng: &mut Rng, ends: &mut [Option<TcpStream>; 2]) -> io::Result<Option<String>> {
-    let (who, what, size) = (rng.usize(0..2), rng.u32(0..16), rng.usize(1..40));
+    let (who, what, size) = (rng.usize(0..2), rng.u32(0..19), rng.usize(1..40));
     let mut buffer = vec![0; size];
     let Some(end) = &ends[who] else { return Ok(None) };
     let count = |result: io::Result<usize>| result.map_err(|error| error.kind());
@@ -31,7 +38,17 @@ fn step(rng: &mut Rng, ends: &mut [Option<TcpStream>; 2]) -> io::Result<Option<S
         10 => format!("has an error: {:?}", end.take_error()?.map(|error| error.kind())),
         11 => format!("knows its peer: {:?}", end.peer_addr().map(drop).map_err(|e| e.kind())),
         12 => format!("reads none: {:?}", count(end.try_read(&mut []))),
-        13 => {
+        13 => format!("writes none, in parts: {:?}", at_once(end.write_vectored(&[]))),
+        14 => {
+            let (mut head, mut tail) = ([0; 3], [0; 9]);
+            let mut parts = [&mut head[..], &mut [], &mut tail].map(IoSliceMut::new);
+            format!("reads in parts: {:?}", at_once(end.read_vectored(&mut parts)))
+        }
+        15 => {
+            let parts = [&buffer[..1], &[], &buffer].map(IoSlice::new);
+            format!("writes {size} and one, in parts: {:?}", at_once(end.write_vectored(&parts)))
+        }
+        16 => {
             end.set_linger(Some(Duration::ZERO))?;
             ends[who] = None;
             "leaves abruptly".to_owned()

@@ -3,10 +3,14 @@
 
 mod common;
 
+use std::cell::RefCell;
 use std::future::pending;
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 use common::{Boom, Log, ms, seconds};
 use filch::net::{TcpListener, TcpStream};
+use filch::sync::Event;
 use filch::time::Instant;
 use filch::{Result, TaskBuilder, sim, sleep, spawn, to_thread, yield_now};
 
@@ -222,4 +226,37 @@ fn a_name_that_is_mistyped_is_noticed() {
         Ok(())
     });
     let _ = error.unwrap_err().resume_panic();
+}
+
+#[test]
+fn a_simulation_may_run_while_its_thread_ends() {
+    struct Last(mpsc::Sender<Result<u32>>);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            let program = async {
+                let event = Arc::new(Event::new());
+                let other = event.clone();
+                let waits = spawn(async move { other.wait().await });
+                sleep(seconds(1)).await;
+                event.set();
+                waits.await?;
+                Ok(1)
+            };
+            let _ = self.0.send(sim::run(0, program));
+        }
+    }
+    thread_local! {
+        static KEPT: RefCell<Option<Last>> = const { RefCell::new(None) };
+    }
+    let (tell, told) = mpsc::channel();
+    let keeps = || {
+        KEPT.set(Some(Last(tell)));
+        // What simulations keep for a thread is younger than that, and goes before it.
+        common::simulate(async {
+            sleep(seconds(1)).await;
+            Ok(())
+        });
+    };
+    thread::spawn(keeps).join().unwrap();
+    assert_eq!(told.recv().unwrap().unwrap(), 1);
 }

@@ -47,6 +47,17 @@ fn closure_gives_its_error_and_its_panic() {
     in_any_order(fails);
 }
 
+#[test]
+#[should_panic(expected = "polled after its end")]
+fn a_closure_that_has_ended_is_not_awaited_again() {
+    let program = async {
+        let mut closure = to_thread(|| 1);
+        assert_eq!((&mut closure).await?, 1);
+        (&mut closure).await
+    };
+    simulate(program);
+}
+
 // upstream: test_threads.ToThreadTests.test_to_thread_once
 #[test]
 fn closure_runs_once() {

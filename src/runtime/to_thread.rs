@@ -30,7 +30,7 @@ use crate::task::vars;
 /// [its grace](crate::Builder::grace).
 ///
 /// # Panics
-/// If it is polled outside a runtime.
+/// If it is polled outside a runtime, or again after its end.
 ///
 /// # Examples
 ///
@@ -120,6 +120,7 @@ where
         {
             return Poll::Ready(Err(error));
         }
+        assert!(self.queued.is_some(), "a closure on a thread is polled after its end");
         let result = ready!(self.slot.poll(context.waker()));
         self.queued = None;
         Poll::Ready(result)

@@ -74,8 +74,10 @@ impl Stream {
     }
 
     pub(crate) fn write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        // One write of all, as the systems do it, so that no packet ends where a buffer does.
-        self.write(&buffers.iter().flat_map(|buffer| buffer.iter().copied()).collect::<Vec<u8>>())
+        // One write of all, as the systems do it, so that no packet ends where a buffer does; and
+        // as with them, a write of nothing does not come as far as the connection.
+        let bytes = buffers.iter().flat_map(|buffer| buffer.iter().copied()).collect::<Vec<u8>>();
+        if bytes.is_empty() { Ok(0) } else { self.write(&bytes) }
     }
 
     fn write_some(&self, state: &mut State, bytes: &[u8]) -> io::Result<usize> {

@@ -48,21 +48,26 @@ pub(crate) fn note_somewhere(what: &'static str) {
     }
 }
 
+/// A thread that ends has no notes any more; a simulation in a destructor there goes without.
+fn notes<R: Default>(act: impl FnOnce(&mut BTreeMap<u64, Vec<Reason>>) -> R) -> R {
+    NOTES.try_with(|notes| act(&mut notes.borrow_mut())).unwrap_or_default()
+}
+
 #[cold]
 fn keep(reason: Reason) {
     if let Some(task) = current::with(|current| current.header().id()) {
-        NOTES.with(|notes| notes.borrow_mut().entry(task).or_default().push(reason));
+        notes(|notes| notes.entry(task).or_default().push(reason));
     }
 }
 
 /// A task is polled again: what it waited for is over.
 pub(crate) fn forget(task: u64) {
-    NOTES.with(|notes| notes.borrow_mut().remove(&task));
+    notes(|notes| notes.remove(&task));
 }
 
 /// What a task waits for, as far as is known.
 pub(crate) fn of(task: u64) -> Vec<Reason> {
-    NOTES.with(|notes| notes.borrow().get(&task).cloned().unwrap_or_default())
+    notes(|notes| notes.get(&task).cloned().unwrap_or_default())
 }
 
 /// Does a simulation run on this thread? Then nothing in it goes on while the thread is blocked.
@@ -81,7 +86,7 @@ impl Noting {
     pub(crate) fn begin() -> Self {
         Noting {
             outer: NOTING.with(|noting| noting.replace(true)),
-            outer_notes: NOTES.with(RefCell::take),
+            outer_notes: notes(std::mem::take),
         }
     }
 }
@@ -89,6 +94,6 @@ impl Noting {
 impl Drop for Noting {
     fn drop(&mut self) {
         NOTING.with(|noting| noting.set(self.outer));
-        NOTES.with(|notes| notes.replace(std::mem::take(&mut self.outer_notes)));
+        notes(|notes| std::mem::swap(notes, &mut self.outer_notes));
     }
 }
