@@ -17,9 +17,8 @@ use futures::FutureExt;
 use sockets::pair;
 
 /// What comes of it without waiting.
-fn at_once(work: impl Future<Output = io::Result<usize>>) -> Result<usize, ErrorKind> {
-    let result = work.now_or_never().unwrap_or(Err(ErrorKind::WouldBlock.into()));
-    result.map_err(|error| error.kind())
+fn at_once(work: impl Future<Output = io::Result<usize>>) -> io::Result<usize> {
+    work.now_or_never().unwrap_or(Err(ErrorKind::WouldBlock.into()))
 }
 
 /// Does something with one of two ends, and says what came of it.
@@ -38,15 +37,16 @@ fn step(rng: &mut Rng, ends: &mut [Option<TcpStream>; 2]) -> io::Result<Option<S
         10 => format!("has an error: {:?}", end.take_error()?.map(|error| error.kind())),
         11 => format!("knows its peer: {:?}", end.peer_addr().map(drop).map_err(|e| e.kind())),
         12 => format!("reads none: {:?}", count(end.try_read(&mut []))),
-        13 => format!("writes none, in parts: {:?}", at_once(end.write_vectored(&[]))),
+        13 => format!("writes none, in parts: {:?}", count(at_once(end.write_vectored(&[])))),
         14 => {
             let (mut head, mut tail) = ([0; 3], [0; 9]);
             let mut parts = [&mut head[..], &mut [], &mut tail].map(IoSliceMut::new);
-            format!("reads in parts: {:?}", at_once(end.read_vectored(&mut parts)))
+            format!("reads in parts: {:?}", count(at_once(end.read_vectored(&mut parts))))
         }
         15 => {
             let parts = [&buffer[..1], &[], &buffer].map(IoSlice::new);
-            format!("writes {size} and one, in parts: {:?}", at_once(end.write_vectored(&parts)))
+            let written = at_once(end.write_vectored(&parts));
+            format!("writes {size} and one, in parts: {:?}", count(written))
         }
         16 => {
             end.set_linger(Some(Duration::ZERO))?;
